@@ -68,10 +68,21 @@ class Judgement:
     """Whether the samples suffice to be sure of it."""
 
 
+def certain_loss(trial: CompressionTrial) -> float:
+    """Return the points that a network loses at least, as far as the samples can tell.
+
+    The estimated loss would not do: on 20 images, it differs by a point between networks that are
+    equally good. The engine is measured again, and must keep the budget by its estimate.
+    """
+    if trial.interval is None or not trial.metric.labeled:
+        return trial.metric.loss
+    return trial.interval.low
+
+
 def judged(trial: CompressionTrial, budget: float) -> Judgement:
     """Judge a network by its points lost and by its agreement with the model."""
     verdict = verdict_of(
-        trial.metric.loss,
+        certain_loss(trial),
         trial.interval,
         100 * (1 - trial.agreement),
         budget=budget,

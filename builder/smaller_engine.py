@@ -18,13 +18,13 @@ from .build_engine import build_engine
 from .calibrate import Calibrators
 from .compression_report import compression_report
 from .compression_search import CompressionSearch
-from .compression_trials import DISAGREEMENT, graphs_of
+from .compression_trials import DISAGREEMENT, CompressionTrial, certain_loss, graphs_of
 from .job import TargetJob
 from .judge import compare_latency
 from .path_bisection import CompressionStop
 from .write import BuiltEngine
 
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 """Engines that are built before the search gives up."""
 
 
@@ -62,7 +62,9 @@ def with_compression(
             "layers were trained with; compression would change the layers"
         )
         return _unchanged(plain, Compression(reason=_none(reason), images=0, data_sha256=images))
-    search = CompressionSearch(job, calibrator)
+    # Deconvolutions are neither fitted nor pruned; the convolutions that replace them are.
+    lowered = {size: job.target.lower(graph) for size, graph in job.graphs.items()}
+    search = CompressionSearch(replace(job, graphs=lowered), calibrator)
     kept, stop, why = _attempts(search, plain, calibrators, folder)
     if kept.built is None or stop is None:
         reason = _none(why)
@@ -122,9 +124,9 @@ def _over_budget(search: CompressionSearch) -> str:
     """Return why no network that was measured is within budget."""
     budget = search.job.spec.accuracy.max_loss
     best = search.bisection.measured[0]
-    trial, points = best.trial, best.trial.metric.loss
-    text = f"the network with {100 * trial.kept_flops:.0f} % of the FLOPs loses {points:.2f} points"
-    if points <= budget:
+    trial = best.trial
+    text = f"the network with {100 * trial.kept_flops:.0f} % of the FLOPs loses {_points(trial)}"
+    if certain_loss(trial) <= budget:
         text += (
             f", and the samples cannot tell whether that is within {budget:g}; its agreement with "
             f"the model is {100 * trial.agreement:.2f} %, less than the "
@@ -189,11 +191,17 @@ def _replace(folder: Path, other: Path) -> None:
     shutil.copytree(other, folder, dirs_exist_ok=True)
 
 
+def _points(trial: CompressionTrial) -> str:
+    """Return the points that a network loses, with their interval."""
+    text = f"{trial.metric.loss + 0.0:.2f} points"
+    if trial.interval is not None:
+        text += f" ({trial.interval.low:+.2f} to {trial.interval.high:+.2f})"
+    return text
+
+
 def _why_kept(search: CompressionSearch, stop: CompressionStop, kept: _Attempt) -> str:
     trial, budget = stop.trial, search.job.spec.accuracy.max_loss
-    parts = [f"loses {trial.metric.loss + 0.0:.2f} of {budget:g} points in fp32"]
-    if trial.interval is not None:
-        parts[0] += f" ({trial.interval.low:+.2f} to {trial.interval.high:+.2f})"
+    parts = [f"loses {_points(trial)} in fp32; {budget:g} are allowed"]
     if not stop.judgement.can_tell:
         parts.append(
             f"too few samples ({trial.metric.samples}) to tell whether the loss is within budget, "

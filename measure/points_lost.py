@@ -56,7 +56,16 @@ def verdict_of(
     budget: float,
     allowed_disagreement: float,
 ) -> Verdict:
-    """Return the verdict; all numbers are points. ``interval``: of the loss; None: unknown."""
+    """Return the verdict.
+
+    Args:
+        loss: estimated points lost. If another measurement follows, the caller may pass a lower
+            bound, so that only a certain loss is over the budget.
+        interval: of the loss; None: unknown.
+        disagreement: points of difference to the output of the baseline.
+        budget: points that may be lost.
+        allowed_disagreement: points of difference that are allowed if the samples cannot tell.
+    """
     if loss > budget + _ROUNDING_POINTS:
         return "over"
     if interval is not None and interval.high <= budget + _ROUNDING_POINTS:

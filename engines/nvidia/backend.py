@@ -140,7 +140,7 @@ class NvidiaBackend(Backend):
     def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """Replace deconvolutions, because they have no int8 kernels."""
         # Here and below, because onnx_ir takes half a second: a wrong option is refused at once.
-        from .lower_deconvolutions import lower_deconvolutions
+        from ..lower_deconvolutions import lower_deconvolutions
 
         return lower_deconvolutions(model)
 

@@ -286,7 +286,7 @@ def trial(lost: float, high: float | None, agreement: float) -> CompressionTrial
         kept_flops=0.5,
         distance=0.1,
         metric=METRIC.model_copy(update={"engine": 0.9 - lost / 100}),
-        interval=None if high is None else PointsInterval(low=-1.0, high=high),
+        interval=None if high is None else PointsInterval(low=lost - 1.1, high=high),
         agreement=agreement,
     )
 
@@ -298,7 +298,9 @@ def trial(lost: float, high: float | None, agreement: float) -> CompressionTrial
         (0.1, 1.5, 0.99, (True, False)),  # they cannot, but the agreement is high
         (0.1, 1.5, 0.98, (False, False)),  # 2 points of disagreement, 1.5 are allowed
         (0.1, None, 0.99, (True, False)),
-        (0.6, 0.9, 1.0, (False, False)),  # the loss itself is too large
+        (0.6, 0.9, 1.0, (True, False)),  # the samples cannot tell a loss of 0.6 from one of 0.4
+        (0.6, None, 1.0, (False, False)),  # without an interval, the estimate decides
+        (2.0, 2.9, 0.99, (False, False)),  # the whole interval exceeds the budget
     ],
 )
 def test_rule_of_acceptance(
@@ -316,7 +318,7 @@ def bisected(allowed: int) -> tuple[PathBisection, list[int]]:
     def measure(point: PathPoint) -> CompressionStop:
         number = points.index(point)
         tried.append(number)
-        own = trial(0.0 if number < allowed else 9.0, 0.1, 1.0)
+        own = trial(0.0 if number < allowed else 9.0, 0.1 if number < allowed else 10.0, 1.0)
         return CompressionStop(point=point, trial=own, judgement=judged(own, 0.5))
 
     return PathBisection(points, measure), tried

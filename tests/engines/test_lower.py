@@ -6,7 +6,7 @@ import onnx.parser
 import pytest
 
 from ocr_trt.common.onnx_session import onnx_session
-from ocr_trt.engines.nvidia.lower_deconvolutions import lower_deconvolutions
+from ocr_trt.engines.lower_deconvolutions import lower_deconvolutions
 from ocr_trt.engines.openvino.fake_quantize import lower_qdq_pairs
 from ocr_trt.engines.targets import backend
 
@@ -74,11 +74,16 @@ def test_only_pairs_on_activations_are_lowered(rng: np.random.Generator) -> None
 
 
 def deconvolution(
-    rng: np.random.Generator, kernel: tuple[int, int], *, out: tuple[int, int], **attributes: object
+    rng: np.random.Generator,
+    kernel: tuple[int, int],
+    *,
+    out: tuple[int, int],
+    outputs: int = 7,
+    **attributes: object,
 ) -> onnx.ModelProto:
     """ConvTranspose of x (N, 5, 6, 7) with a bias, and a Relu behind it."""
     groups = attributes.get("group", 1)
-    arrays = {"w": rng.standard_normal((5, 7, *kernel)), "b": rng.standard_normal(7)}
+    arrays = {"w": rng.standard_normal((5, outputs, *kernel)), "b": rng.standard_normal(outputs)}
     if groups == 5:
         arrays = {"w": rng.standard_normal((5, 1, *kernel)), "b": rng.standard_normal(5)}
     value, make = onnx.helper.make_tensor_value_info, onnx.helper.make_node
@@ -141,3 +146,15 @@ def test_other_deconvolutions_are_unchanged(
 ) -> None:
     model = deconvolution(rng, kernel, out=out, **attributes)
     assert lower_deconvolutions(model) is model
+
+
+@pytest.mark.parametrize(("outputs", "expected"), [(1, True), (2, True), (3, False)])
+def test_openvino_lowers_deconvolutions_with_few_outputs(
+    outputs: int, expected: bool, rng: np.random.Generator
+) -> None:
+    model = deconvolution(rng, (2, 2), out=(12, 14), outputs=outputs, strides=[2, 2])
+    lowered = backend("openvino").lower(model)
+    assert (lowered is not model) == expected
+    kinds = [node.op_type for node in lowered.graph.node]
+    first = ["Conv", "DepthToSpace"] if expected else ["ConvTranspose"]
+    assert kinds == [*first, "Relu"]

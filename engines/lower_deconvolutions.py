@@ -4,8 +4,8 @@
 
 Each phase a of the output (0 .. s-1, per axis) is a convolution of x. All phases together are one
 Conv with s*s times the channels, whose kernel is zero where a phase reads nothing. DepthToSpace
-then interleaves the phases. This is faster only on targets whose Conv has int8 kernels and whose
-ConvTranspose has none: TensorRT and TensorRT-RTX (docs/decisions/0012).
+then interleaves the phases. This is faster on targets whose Conv has int8 kernels and whose
+ConvTranspose has none (docs/decisions/0012).
 
 It terminates because each application removes one ConvTranspose and adds none.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ...convert.graph import (
+from ..convert.graph import (
     attribute,
     constant,
     constant_input,
@@ -28,7 +28,7 @@ from ...convert.graph import (
     not_none,
     remove_dead_nodes,
 )
-from ...convert.node_builder import NodeBuilder
+from ..convert.node_builder import NodeBuilder
 
 _MAX_WORK = 2.5
 """Largest allowed ratio of multiplications after and before; zeros of kernels count too."""
@@ -95,7 +95,7 @@ def _whole_stride(node: ir.Node) -> int:
     return stride if is_exact else 0
 
 
-def _lower(graph: ir.Graph, node: ir.Node) -> bool:
+def _lower(graph: ir.Graph, node: ir.Node, most_results: int | None) -> bool:
     x, weights, bias = not_none(node.inputs[0]), constant(node.inputs[1]), constant_input(node, 2)
     stride, is_variable = _whole_stride(node), input_of(node, 2) is not None and bias is None
     if not stride or is_variable or weights is None or weights.ndim != 4:
@@ -103,7 +103,7 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
     top, left, *_ = attribute(node, "pads", (0, 0, 0, 0))
     # (C, O, kh, kw) -> (s*s*O, C, h, w)
     phases, pads = _phases(weights, stride, (top, left))
-    if phases.size > _MAX_WORK * weights.size:
+    if phases.size > _MAX_WORK * weights.size or len(phases) > (most_results or len(phases)):
         return False
     name = name_of(node.outputs[0])
     inputs = [x, new_initializer(graph, phases, f"{name}.phase_weight")]
@@ -120,14 +120,22 @@ def _lower(graph: ir.Graph, node: ir.Node) -> bool:
     return True
 
 
-def lower_deconvolutions(model: onnx.ModelProto) -> onnx.ModelProto:
+def lower_deconvolutions(
+    model: onnx.ModelProto, *, most_results: int | None = None
+) -> onnx.ModelProto:
     """Return the model with every ConvTranspose lowered whose output is s times its input.
 
     Returns the model itself if there is none.
+
+    Args:
+        model: a float graph.
+        most_results: largest number of channels, s*s*O, that a Conv may write for DepthToSpace;
+            None: any number.
     """
     copy = ir.from_proto(model)
     # A sum, because ``any`` would stop at the first node that is lowered.
-    if not sum(_lower(copy.graph, node) for node in nodes_of(copy, "ConvTranspose")):
+    nodes = nodes_of(copy, "ConvTranspose")
+    if not sum(_lower(copy.graph, node, most_results) for node in nodes):
         return model
     remove_dead_nodes(copy)
     return ir.to_proto(copy)
