@@ -7,13 +7,16 @@ layers, such as those of a MatMul with a constant. It takes axis 1 for the chann
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx.inliner
 import onnx2torch
+import onnxruntime
 import torch
 from onnx2torch.node_converters import registry
 from onnx2torch.onnx_graph import OnnxGraph
@@ -30,16 +33,17 @@ _PASSING = ("Add", "Relu", "Sigmoid", "Softmax", "Reshape", "Transpose", "Gelu")
 class Converted:
     """A graph as a torch module."""
 
+    model: onnx.ModelProto
+    """The graph that was converted."""
     module: nn.Module
     layers: dict[str, nn.Module]
     """The module of each node, by the first result of the node."""
     ignored: list[nn.Module]
     """Layers whose results keep all channels."""
-    nodes: list[onnx.NodeProto]
 
     def constants(self) -> Iterator[tuple[str, int, Any]]:
         """Yield the constants of all nodes: first result, index of the input, array."""
-        for node in self.nodes:
+        for node in self.model.graph.node:
             layer = self.layers.get(node.output[0])
             for index, array in _constants(node, layer):
                 yield node.output[0], index, array
@@ -124,11 +128,22 @@ def _inlined(model: onnx.ModelProto) -> Converted:
     return _plain(onnx.inliner.inline_local_functions(model))
 
 
-def _newer_opset(model: onnx.ModelProto) -> Converted:
-    """Register the newest converter of each op for the opset of the graph."""
+def _standard(model: onnx.ModelProto) -> Converted:
+    """Replace functions by standard ops as onnxruntime does, with the newest converter of each op.
+
+    onnxruntime also folds constants, such as those of CastLike.
+    """
     inlined = onnx.inliner.inline_local_functions(model)
-    _register_newer(inlined)
-    return _plain(inlined)
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(Path(folder) / "model.onnx")
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        onnxruntime.InferenceSession(
+            inlined.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        standard = onnx.load(options.optimized_model_filepath)
+    _register_newer(standard)
+    return _plain(standard)
 
 
 def _own_modules(model: onnx.ModelProto) -> Converted:
@@ -146,8 +161,8 @@ def _without_attention(model: onnx.ModelProto) -> Converted:
 LEVELS: tuple[tuple[str, Callable[[onnx.ModelProto], Converted]], ...] = (
     ("clean graph", _plain),
     ("functions inlined", _inlined),
-    ("functions inlined, newest converter of each op in place of that of the opset", _newer_opset),
-    ("own modules for pooling, Add, MatMul, Reshape and Gelu", _own_modules),
+    ("standard ops, with converters of older opsets", _standard),
+    ("own modules for max-pooling with places, Add, MatMul, Reshape and Gelu", _own_modules),
     ("own modules, places of max-unpooling tied to their channels", _tied),
     ("own modules, places tied, layers in front of Split not pruned", _without_attention),
 )
@@ -253,7 +268,7 @@ def _converted(model: onnx.ModelProto, *, keeps_split: bool) -> Converted:
     if keeps_split:
         kept |= _layers_behind(nodes, {n.input[0] for n in nodes if n.op_type == "Split"})
     return Converted(
-        module=module, layers=layers, nodes=nodes, ignored=[layers[name] for name in sorted(kept)]
+        model=model, module=module, layers=layers, ignored=[layers[n] for n in sorted(kept)]
     )
 
 

@@ -1,6 +1,6 @@
 """Prune ONNX graphs with Torch-Pruning; competing_pruners.py runs this file in a Python with torch.
 
-    pip install torch torchvision onnx onnx2torch torch-pruning
+    pip install torch torchvision onnx onnxruntime onnx2torch torch-pruning
     python benchmarks/torch_pruner.py GRAPHS OUTPUT
 
 GRAPHS is a folder with the clean graphs of one model, ``HxW.onnx``. onnx2torch converts each of
@@ -9,7 +9,8 @@ magnitude, which is its default. The weights that remain are written into the ON
 ``OUTPUT/<share>/HxW.onnx``.
 
 The graphs are converted with more and more help (``torch_modules.LEVELS``), until the pruned model
-runs. ``OUTPUT/report.txt`` states what failed before.
+runs and torch_check.py finds no missing dependency. ``OUTPUT/report.txt`` states what failed until
+then.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     models = {path.name: onnx.load(path) for path in sorted(options.graphs.glob("*.onnx"))}
     lines = [", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)]
-    convert, notes = _first_that_runs(list(models.values()))
+    convert, notes = _first_right(list(models.values()))
     lines += notes
     options.output.mkdir(parents=True, exist_ok=True)
     for ratio in _RATIOS if convert is not None else ():
@@ -75,53 +77,54 @@ def main() -> None:
     (options.output / "report.txt").write_text("\n".join(lines) + "\n", "utf-8")
 
 
-def _first_that_runs(
+def _first_right(
     models: list[onnx.ModelProto],
 ) -> tuple[Callable[[onnx.ModelProto], Any] | None, list[str]]:
-    """Return the conversion with the least help whose pruned models run, and what failed."""
+    """Return the conversion with the least help whose pruned models are right, and what failed."""
+    from torch_check import check_groups
     from torch_modules import LEVELS
 
-    notes = []
+    notes, first = [], models[0]
     for title, convert in LEVELS:
         try:
             for model in models:
                 _pruned(convert(model), model, _FIRST)
+            make = partial(convert, first)
+            check_groups(make, _example(first), _FIRST, _MULTIPLE)
         except Exception as error:  # whatever onnx2torch, torch or Torch-Pruning raise
             notes.append(f"{title}: {_text(error)}")
         else:
-            notes.append(f"{title}: the pruned model runs")
+            notes.append(f"{title}: the pruned model is right")
             return convert, notes
     return None, notes
 
 
 def _text(error: Exception) -> str:
-    """Return the type and the message of an error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    """Return the type and the message of an error in one line, without the trace of torch.fx."""
+    message = " ".join(str(error).partition("Original traceback")[0].split())
+    return f"{type(error).__name__}: {message}"[:500]
 
 
 def _pruned(made: Any, model: onnx.ModelProto, ratio: float) -> onnx.ModelProto:
     """Prune a converted model, check that it runs, and return the ONNX graph with its weights.
 
-    ``made``: a ``torch_modules.Converted``.
+    ``made``: the ``torch_modules.Converted`` of ``model``.
     """
-    import torch
-    import torch_pruning as tp
+    from torch_check import pruner_of, run
 
+    example = _example(model)
+    pruner_of(made, example, ratio, _MULTIPLE).step()
+    run(made.module, example)
+    return _written(made.model, made.constants())
+
+
+def _example(model: onnx.ModelProto) -> Any:
+    """Return a random image for a graph, (1, C, H, W)."""
+    import torch
+
+    torch.manual_seed(0)
     dims = [dim.dim_value or 1 for dim in model.graph.input[0].type.tensor_type.shape.dim]
-    example = torch.rand(dims)
-    pruner = tp.pruner.BasePruner(
-        made.module,
-        example,
-        importance=tp.importance.GroupMagnitudeImportance(p=2),
-        pruning_ratio=ratio,
-        round_to=_MULTIPLE,
-        ignored_layers=made.ignored,
-    )
-    pruner.step()
-    with torch.no_grad():
-        # The interpreter names the node that fails; it also runs what the lazy module would not.
-        torch.fx.Interpreter(made.module).run(example)
-    return _written(model, made.constants())
+    return 2 * torch.rand(dims) - 1
 
 
 def _written(model: onnx.ModelProto, constants: Iterator[tuple[str, int, Any]]) -> onnx.ModelProto:
