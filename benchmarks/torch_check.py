@@ -20,13 +20,26 @@ _TOLERANCE = 1e-3
 
 
 def pruner_of(made: Any, example: torch.Tensor, ratio: float, multiple: int) -> Any:
-    """Return what prunes a ``torch_modules.Converted`` by its group magnitude."""
+    """Return what prunes a ``torch_modules.Converted`` by its group magnitude.
+
+    ``round_to`` of Torch-Pruning rounds the channels that remain down, so that small layers lose a
+    third of them at once. So each layer has a ratio of its own, for the nearest multiple.
+    """
+    layers = [
+        m for m in made.module.modules() if isinstance(m, (nn.Linear, nn.modules.conv._ConvNd))
+    ]
+    ratios = {}
+    for layer in layers:
+        size = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+        count = max(multiple, round(size * (1 - ratio) / multiple) * multiple)
+        # Torch-Pruning keeps int(size * (1 - ratio)): half a channel more, against rounding.
+        ratios[layer] = max(0.0, 1 - (count + 0.5) / size)
     return tp.pruner.BasePruner(
         made.module,
         example,
         importance=tp.importance.GroupMagnitudeImportance(p=2),
         pruning_ratio=ratio,
-        round_to=multiple,
+        pruning_ratio_dict=ratios,
         ignored_layers=made.ignored,
     )
 

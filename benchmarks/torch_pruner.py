@@ -31,7 +31,7 @@ from onnx import numpy_helper
 
 TORCH_METHOD = "Torch-Pruning, group magnitude"
 """What the method is called in the table."""
-_RATIOS = tuple(round(0.02 * n, 2) for n in range(1, 26))
+_RATIOS = tuple(round(0.01 * n, 2) for n in range(1, 41))
 """Shares of the channels to remove."""
 _FIRST = 0.25
 """The share that is removed to find out how much help is required."""
