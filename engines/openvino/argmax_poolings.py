@@ -20,10 +20,13 @@ from .inlined_calls import bodies
 def lower_argmax_poolings(model: ir.Model) -> None:
     """Rewrite the marked poolings of a model whose functions are inlined, in place."""
     for body in bodies(model, "MaxPoolArgmax2d"):
-        (pool,) = (node for node in body if node.op_type == "MaxPool")
-        top, bottom = (node.outputs[0] for node in body if node.op_type == "Max")
+        pools = [node for node in body if node.op_type == "MaxPool"]
+        maxima = [node.outputs[0] for node in body if node.op_type == "Max"]
+        if len(pools) != 1 or len(maxima) != 2:
+            continue  # the graph contains the body of another version
+        (pool,) = pools
         build, old = NodeBuilder(graph_of(pool), shapes=False), pool.outputs[0]
-        pooled = build.op("Max", top, bottom, name=pool.name)
+        pooled = build.op("Max", *maxima, name=pool.name)  # of the top and the bottom of windows
         pooled.type, pooled.shape = old.type, old.shape
         build.insert_after(body[-1])
         replace_keeping_name(old, pooled)

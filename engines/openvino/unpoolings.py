@@ -54,6 +54,8 @@ def lower_unpoolings(model: ir.Model) -> None:
     """Rewrite the marked unpoolings of a model whose functions are inlined, in place."""
     for body in bodies(model, "MaxUnpool2d"):
         first = {node.op_type: node for node in reversed(body)}  # of each type
+        if not {"Where", "Equal"} <= set(first):
+            continue  # the graph contains the body of another version
         values, place = not_none(first["Where"].inputs[1]), not_none(first["Equal"].inputs[0])
         if (size := _fixed_size(values)) is None or values.dtype is None or place.dtype is None:
             continue

@@ -185,3 +185,12 @@ def test_maxima_are_those_that_decide_the_places(size: str, rng: np.random.Gener
     assert "Maximum" in types
     x = rng.integers(-3, 3, (2, 3, 8, 12)).astype(np.float32)  # many values are equal
     check_equal(model, x)
+
+
+def test_pooling_with_the_body_of_another_version_stays(rng: np.random.Generator) -> None:
+    model, text = graph(CONCAT), max_pool_argmax_2d.BODY
+    other = text.replace("Max (x00, x01)", "Sum (x00, x01)").replace("Max (x10", "Sum (x10")
+    assert other != text
+    model.functions[0].CopyFrom(onnx.parser.parse_function(other))
+    assert "MaxPool" in {op.get_type_name() for op in read(model).get_ops()}
+    check_equal(model, image(rng, 2, 3, 8, 12))
