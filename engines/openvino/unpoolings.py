@@ -113,10 +113,12 @@ def _unpooled_bytes(
     build: NodeBuilder, values: ir.Value, place: ir.Value, size: tuple[int, int], scale: float
 ) -> ir.Value:
     """Round values (N, C, H, W) to steps of ``scale`` and unpool their bytes; return floats."""
-    # OpenVINO fuses this into the node that computes the values; so it has that one's name.
-    name = f"{name_of(values)}.q"
-    rounded = fake_quantize(build, values, scale, name=name, output=(0.0, 255.0))
-    small, small_place = (build.op("Cast", x, dtype=_BYTE, to=_BYTE) for x in (rounded, place))
+    # OpenVINO fuses the first three nodes into those that compute values and places. So they have
+    # names of these, with the suffixes of quantized tensors.
+    name, place_name = name_of(values), name_of(place)
+    rounded = fake_quantize(build, values, scale, name=f"{name}.q", output=(0.0, 255.0))
+    small = build.op("Cast", rounded, dtype=_BYTE, name=f"{name}.int8", to=_BYTE)
+    small_place = build.op("Cast", place, dtype=_BYTE, name=f"{place_name}.int8", to=_BYTE)
     unpooled = _unpooled(build, small, small_place, size, _ZERO)
     # OpenVINO takes Cast, Sub and Mul in a row for dequantization. So it does not quantize the
     # result again, and does not fuse Sub and Mul into the Resize, which would then write float32.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,15 @@ UNPOOL = "u = ocr_trt.MaxUnpool2d(small, place)"
 CONCAT = f"""
     v = ocr_trt.MaxUnpool2d(small, place)
     u = Concat <axis = 1> (v, x)
+    {QUANTIZED}
+"""
+INT8_CONVOLUTION = f"""
+    a = QuantizeLinear(small, s, zero)
+    b = DequantizeLinear(a, s, zero)
+    c = Constant <value = int8[3,3,1,1] {{1, 2, 3, 4, 5, 6, 7, 8, 9}}> ()
+    d = DequantizeLinear(c, s, zero)
+    e = Conv(b, d)
+    u = ocr_trt.MaxUnpool2d(e, place)
     {QUANTIZED}
 """
 
@@ -99,21 +107,23 @@ def test_ties_are_rounded_to_even(rng: np.random.Generator) -> None:
 
 
 def test_layers_move_bytes_and_have_names_of_the_call(tmp_path: Path) -> None:
-    model, plan = graph(CONCAT), tmp_path / "plan.xml"
-    model.graph.node[2].name = "unpool"
+    model, plan = graph(INT8_CONVOLUTION), tmp_path / "plan.xml"
+    for node in model.graph.node:
+        node.name = "unpool" if node.op_type == "MaxUnpool2d" else node.output[0]
     TARGET.build(model, plan, BuildSettings(max_batch=2))
     images = np.zeros((2, 3, 8, 12), np.float32)
     layers = TARGET.layer_times(plan, images, RunSettings(), seconds=0.1)
     labels = graph_work(model, 2).labels
-    own = [each for each in layers if "unpool" in {labels.get(node) for node in each.nodes}]
-    kinds = Counter(each.kind for each in own)
-    assert kinds["Interpolate"] == 2, "values and places"
-    for each in own:
-        if each.kind == "Interpolate":
-            assert each.precision == "int8"
-            assert each.bytes < 2 * images.size, "float32 would be 5 bytes per pixel"
-    rounded = [op for op in read(model).get_ops() if op.get_type_name() == "FakeQuantize"]
-    assert "small.q" in {op.get_friendly_name() for op in rounded}, "it belongs to small, not to v"
+    calls = {each.name: {labels.get(node) for node in each.nodes} for each in layers}
+    moved = [each for each in layers if each.kind == "Interpolate"]
+    assert len(moved) == 2, "values and places"
+    for each in moved:
+        assert calls[each.name] == {"unpool"}
+        assert each.precision == "int8"
+        assert each.bytes < 2 * images.size, "float32 would be 5 bytes per pixel"
+    convolution = next(each for each in layers if each.kind == "Convolution")
+    assert calls[convolution.name] & {"unpool", "e"} == {"e"}, "it also rounds"
+    assert convolution.bytes < 2 * images.size, "it writes bytes"
 
 
 def test_result_keeps_its_name(tmp_path: Path, rng: np.random.Generator) -> None:
