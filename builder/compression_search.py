@@ -1,6 +1,6 @@
 """The search for ``--compress``: the smallest network within the accuracy budget.
 
-1. Measure the error of each option alone, and the cost of each option on the target.
+1. Measure the cost of each option on the target, and the error of each option alone.
 2. Order the options to a path from the whole network to the smallest one: each step adds the
    option with the least error per saved cost (``compression/greedy_path.py``).
 3. Fit the weights of a few networks on the path, measure them on the samples, and find by bisection
@@ -23,9 +23,9 @@ from ..common.input_size import by_area
 from ..compression.cost_model import CostModel, proportional_cost
 from ..compression.dead_channels import remove_dead_channels
 from ..compression.decisions import Decision
-from ..compression.greedy_path import Option, PathPoint, greedy_path
+from ..compression.greedy_path import Option, PathPoint, greedy_path, is_worthwhile
 from ..compression.layers import weighted_layers
-from ..compression.op_shares import op_shares
+from ..compression.op_shares import op_shares, op_work, total_flops
 from ..compression.shrinker import Batch, Shrinker, Smaller
 from ..compression.sparsify import can_sparsify
 from ..engines.bundle import tree_sha256
@@ -50,6 +50,9 @@ _FITTED = {"detector": 48, "recognizer": 200, "classifier": 200}
 """Number of calibration images that weights are fitted to; calibration uses 200 at most."""
 _FITTED_BYTES = 1 << 30
 """Limit of the memory for these images."""
+_FIT_FLOPS, _LEAST_FITTED = 12e12, 16
+"""Limit of the work of a fit, in which the images run once for each layer: one to two minutes on
+two cores. And the number of images for a network that is too large for this limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,17 +145,27 @@ class CompressionSearch:
             shrinker.prepare(advance)
         with reporter.step("choose the channels that could be removed"):
             decisions = shrinker.options()
-        largest = max(shrinker.graphs, key=by_area)
-        shares, options = {}, []
-        with reporter.step("measure the error of each option", len(decisions)) as advance:
+        largest, shares = max(shrinker.graphs, key=by_area), {}
+        with reporter.step("find what each option makes smaller", len(decisions)) as advance:
             for number, each in enumerate(decisions, 1):
                 smaller = shrinker.restructured([each])
                 shares[each] = op_shares(shrinker.work, smaller[largest])
-                options.append(Option(decision=each, error=self.runner.error(each, smaller)))
                 advance(number)
         model, unit = cost_model(self.runner, shrinker.levels, shares)
+        options = self._options([each for each in decisions if is_worthwhile(each, model)])
         path = greedy_path(options, model)
         return CompressionPlan(options=tuple(options), model=model, unit=unit, path=path)
+
+    def _options(self, decisions: Sequence[Decision]) -> list[Option]:
+        """Measure the error of each decision alone."""
+        options = list[Option]()
+        reporter = self.job.reporter
+        with reporter.step("measure the error of each option", len(decisions)) as advance:
+            for number, each in enumerate(decisions, 1):
+                smaller = self.shrinker.restructured([each])
+                options.append(Option(decision=each, error=self.runner.error(each, smaller)))
+                advance(number)
+        return options
 
 
 def _stops(path: Sequence[PathPoint]) -> list[PathPoint]:
@@ -174,7 +187,12 @@ def _fitted_batches(job: TargetJob, calibrator: Calibrator) -> list[Batch]:
     """Return the images that weights are fitted to, evenly spread."""
     size = max(job.graphs, key=by_area)
     one = 4 * job.spec.input.channels * size.height * size.width
-    return spread_batches(calibrator, max(1, min(_FITTED[job.spec.role], _FITTED_BYTES // one)))
+    graph = job.graphs[size]
+    layers = sum(1 for _ in weighted_layers(ir.from_proto(graph).graph))
+    flops = total_flops(op_work(graph)) * max(1, layers)
+    affordable = max(_LEAST_FITTED, int(_FIT_FLOPS // max(1, flops)))
+    limit = min(_FITTED[job.spec.role], affordable, _FITTED_BYTES // one)
+    return spread_batches(calibrator, max(1, limit))
 
 
 def _facts(job: TargetJob, calibrator: Calibrator) -> list[str]:

@@ -87,6 +87,13 @@ def greedy_path(options: Sequence[Option], model: CostModel) -> tuple[PathPoint,
                 saved[id(option)] = _saved(option, taken, model)
 
 
+def is_worthwhile(decision: Decision, model: CostModel) -> bool:
+    """Return whether a decision alone saves enough to be a step of a path."""
+    names = model.affected(decision)
+    before, after = model.op_costs(names, []), model.op_costs(names, [decision])
+    return sum(before.values()) - sum(after.values()) >= _LEAST_SAVED * model.cost([])
+
+
 def _error(taken: dict[tuple[str, str], Option], place: tuple[str, str]) -> float:
     return taken[place].expected_error if place in taken else 0.0
 
