@@ -16,12 +16,15 @@ OpenVINO runs the function body of MaxUnpool2d in three passes over large tensor
 Concat and DepthToSpace. Behind the repetition, it computes all ops above in one pass; in the second
 rule, this pass reads and writes bytes only (docs/decisions/0004).
 
+A Resize of fewer than 17 channels whose number is no multiple of 8 is slower than the body, and a
+free height or width leaves ``pattern`` unknown. Such unpoolings keep the body.
+
 Each application replaces a marked body by unmarked nodes, so the rules terminate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +60,10 @@ def lower_unpoolings(model: ir.Model) -> None:
         if not {"Where", "Equal"} <= set(first):
             continue  # the graph contains the body of another version
         values, place = not_none(first["Where"].inputs[1]), not_none(first["Equal"].inputs[0])
-        if (size := _fixed_size(values)) is None or values.dtype is None or place.dtype is None:
+        if (shape := _fixed_shape(values)) is None or values.dtype is None or place.dtype is None:
+            continue
+        channels, *size = shape
+        if channels % 8 and channels < 17:
             continue
         build, old = NodeBuilder(graph_of(body[0]), shapes=False), body[-1].outputs[0]
         scale = _scale_of_readers(old) if values.dtype == ir.DataType.FLOAT else None
@@ -74,12 +80,12 @@ def lower_unpoolings(model: ir.Model) -> None:
         graph_of(body[0]).remove(body, safe=True)
 
 
-def _fixed_size(values: ir.Value) -> tuple[int, int] | None:
-    """Return height and width of (N, C, H, W); None if one of them is free or unknown."""
+def _fixed_shape(values: ir.Value) -> list[int] | None:
+    """Return C, H and W of values (N, C, H, W); None if one of them is free or unknown."""
     if values.shape is None or len(values.shape) != 4:
         return None
-    height, width = values.shape[2:]
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    sides = [side for side in values.shape[1:] if isinstance(side, int)]
+    return sides if len(sides) == 3 else None
 
 
 def _scale_of_readers(value: ir.Value) -> float | None:
@@ -110,7 +116,7 @@ def _scale(node: ir.Node) -> float | None:
 
 
 def _unpooled_bytes(
-    build: NodeBuilder, values: ir.Value, place: ir.Value, size: tuple[int, int], scale: float
+    build: NodeBuilder, values: ir.Value, place: ir.Value, size: Sequence[int], scale: float
 ) -> ir.Value:
     """Round values (N, C, H, W) to steps of ``scale`` and unpool their bytes; return floats."""
     # OpenVINO fuses the first three nodes into those that compute values and places. So they have
@@ -127,7 +133,7 @@ def _unpooled_bytes(
 
 
 def _unpooled(
-    build: NodeBuilder, values: ir.Value, place: ir.Value, size: tuple[int, int], zero: int
+    build: NodeBuilder, values: ir.Value, place: ir.Value, size: Sequence[int], zero: int
 ) -> ir.Value:
     """Unpool values (N, C, H, W) with places of that shape: (N, C, 2H, 2W), filled with zero."""
     scales = np.array([1, 1, 2, 2], np.float32)

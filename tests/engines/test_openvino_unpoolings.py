@@ -37,7 +37,7 @@ CONCAT = f"""
 INT8_CONVOLUTION = f"""
     a = QuantizeLinear(small, s, zero)
     b = DequantizeLinear(a, s, zero)
-    c = Constant <value = int8[3,3,1,1] {{1, 2, 3, 4, 5, 6, 7, 8, 9}}> ()
+    c = Constant <value = int8[8,8,1,1] {{{", ".join(map(str, range(64)))}}}> ()
     d = DequantizeLinear(c, s, zero)
     e = Conv(b, d)
     u = ocr_trt.MaxUnpool2d(e, place)
@@ -45,7 +45,7 @@ INT8_CONVOLUTION = f"""
 """
 
 
-def graph(middle: str, size: str = "2,3,8,12", result: str = "N,C,H,W") -> onnx.ModelProto:
+def graph(middle: str, size: str = "2,8,8,12", result: str = "N,C,H,W") -> onnx.ModelProto:
     text = TEXT.format(middle=middle, size=size, result=result)
     bodies = max_pool_argmax_2d.BODY + max_unpool_2d.BODY
     return onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text + bodies))
@@ -98,11 +98,11 @@ def image(rng: np.random.Generator, *shape: int) -> np.ndarray:
 def test_quantized_unpoolings_move_bytes(middle: str, rng: np.random.Generator) -> None:
     model = graph(middle)
     assert form(model) == "uint8"
-    check_equal(model, image(rng, 2, 3, 8, 12))
+    check_equal(model, image(rng, 2, 8, 8, 12))
 
 
 def test_ties_are_rounded_to_even(rng: np.random.Generator) -> None:
-    halves = rng.integers(-300, 300, (2, 3, 8, 12)) / 8  # s is 1/4: every second value is a tie
+    halves = rng.integers(-300, 300, (2, 8, 8, 12)) / 8  # s is 1/4: every second value is a tie
     check_equal(graph(CONCAT), halves.astype(np.float32))
 
 
@@ -111,7 +111,7 @@ def test_layers_move_bytes_and_have_names_of_the_call(tmp_path: Path) -> None:
     for node in model.graph.node:
         node.name = "unpool" if node.op_type == "MaxUnpool2d" else node.output[0]
     TARGET.build(model, plan, BuildSettings(max_batch=2))
-    images = np.zeros((2, 3, 8, 12), np.float32)
+    images = np.zeros((2, 8, 8, 12), np.float32)
     layers = TARGET.layer_times(plan, images, RunSettings(), seconds=0.1)
     labels = graph_work(model, 2).labels
     calls = {each.name: {labels.get(node) for node in each.nodes} for each in layers}
@@ -127,7 +127,7 @@ def test_layers_move_bytes_and_have_names_of_the_call(tmp_path: Path) -> None:
 
 
 def test_result_keeps_its_name(tmp_path: Path, rng: np.random.Generator) -> None:
-    model, plan, x = graph(CONCAT), tmp_path / "plan.xml", image(rng, 2, 3, 8, 12)
+    model, plan, x = graph(CONCAT), tmp_path / "plan.xml", image(rng, 2, 8, 8, 12)
     TARGET.build(model, plan, BuildSettings(max_batch=2))
     found = TARGET.look_inside(plan, ["v"], x)["v"]
     model.graph.output.append(onnx.helper.make_tensor_value_info("v", 1, None))
@@ -138,9 +138,9 @@ def test_result_keeps_its_name(tmp_path: Path, rng: np.random.Generator) -> None
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_batch_may_be_free(batch: int, rng: np.random.Generator) -> None:
-    model = graph(CONCAT, size="N,3,8,12")
+    model = graph(CONCAT, size="N,8,8,12")
     assert form(model) == "uint8"
-    check_equal(model, image(rng, batch, 3, 8, 12))
+    check_equal(model, image(rng, batch, 8, 8, 12))
 
 
 FLOATS = [
@@ -161,18 +161,27 @@ FLOATS = [
 
 @pytest.mark.parametrize("middle", FLOATS)
 def test_unpoolings_with_other_readers_move_floats(middle: str, rng: np.random.Generator) -> None:
-    model = graph(middle, "2,3,8,8")
+    model = graph(middle, "2,8,8,8")
     if "z = " in middle:
         model.graph.output.append(onnx.helper.make_tensor_value_info("z", 1, None))
     assert form(model) == "float32"
     if "one" not in middle:  # OpenVINO's backend reads symmetric pairs only
-        check_equal(model, image(rng, 2, 3, 8, 8))
+        check_equal(model, image(rng, 2, 8, 8, 8))
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(7, "body"), (12, "body"), (17, "uint8")])
+def test_few_channels_that_are_no_multiple_of_8_keep_the_body(
+    channels: int, expected: str, rng: np.random.Generator
+) -> None:
+    model = graph(CONCAT, f"1,{channels},8,8")
+    assert form(model) == expected
+    check_equal(model, image(rng, 1, channels, 8, 8))
 
 
 def test_unpooling_of_a_free_size_keeps_its_body(rng: np.random.Generator) -> None:
-    model = graph(CONCAT, "1,3,H,W")
+    model = graph(CONCAT, "1,8,H,W")
     assert form(model) == "body"
-    check_equal(model, image(rng, 1, 3, 8, 4))
+    check_equal(model, image(rng, 1, 8, 8, 4))
 
 
 def test_unpooling_in_bf16_stays_in_bf16() -> None:
@@ -182,18 +191,18 @@ def test_unpooling_in_bf16_stays_in_bf16() -> None:
 
 
 def test_infinities_are_unpooled() -> None:
-    x = np.zeros((1, 1, 4, 4), np.float32)
+    x = np.zeros((1, 8, 4, 4), np.float32)
     x[0, 0, 1, 0], x[0, 0, 2:, 2:] = np.inf, -np.inf
-    check_equal(graph("y = ocr_trt.MaxUnpool2d(small, place)", "1,1,4,4"), x)
+    check_equal(graph("y = ocr_trt.MaxUnpool2d(small, place)", "1,8,4,4"), x)
 
 
-@pytest.mark.parametrize("size", ["2,3,8,12", "2,3,H,W"])
+@pytest.mark.parametrize("size", ["2,8,8,12", "2,8,H,W"])
 def test_maxima_are_those_that_decide_the_places(size: str, rng: np.random.Generator) -> None:
     model = graph("y = Add(small, place)", size)
     types = {op.get_type_name() for op in read(model).get_ops()}
     assert "MaxPool" not in types
     assert "Maximum" in types
-    x = rng.integers(-3, 3, (2, 3, 8, 12)).astype(np.float32)  # many values are equal
+    x = rng.integers(-3, 3, (2, 8, 8, 12)).astype(np.float32)  # many values are equal
     check_equal(model, x)
 
 
@@ -203,4 +212,4 @@ def test_pooling_with_the_body_of_another_version_stays(rng: np.random.Generator
     assert other != text
     model.functions[0].CopyFrom(onnx.parser.parse_function(other))
     assert "MaxPool" in {op.get_type_name() for op in read(model).get_ops()}
-    check_equal(model, image(rng, 2, 3, 8, 12))
+    check_equal(model, image(rng, 2, 8, 8, 12))
