@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -30,9 +29,14 @@ def log_probabilities(scores: Output, *, are_probabilities: bool) -> Output:
     return scores - top - np.log(np.exp(scores - top).sum(-1, keepdims=True))
 
 
-def _letters(charset: str, blank: int) -> Sequence[str]:
-    """Return the text of each class; the blank has none."""
-    return [*charset[:blank], "", *charset[blank:]]
+def _text(labels: npt.NDArray[np.integer], charset: str, blank: int) -> str:
+    """Return the text of classes (L,); the blank has none.
+
+    There is no list with the character of each class: to create it for many thousand classes would
+    take longer than to find the best classes of a line.
+    """
+    # The charset does not contain the blank, so the classes above it are one position further left.
+    return "".join(charset[each - (each > blank)] for each in labels.tolist() if each != blank)
 
 
 def readings_from_labels(
@@ -51,9 +55,8 @@ def readings_from_labels(
         charset: the characters of the classes in order, without the blank.
         blank: class index of the blank.
     """
-    letters = _letters(charset, blank)
     return [
-        Reading(text="".join(letters[i] for i in row[:length]), score=float(np.exp(score)))
+        Reading(text=_text(row[:length], charset, blank), score=float(np.exp(score)))
         for row, length, score in zip(labels, lengths, scores, strict=True)
     ]
 
@@ -82,9 +85,8 @@ def reading_of_classes(best: BestClasses, charset: str, blank: int) -> Reading:
     """Return what :func:`decode_greedy` returns for the scores that ``best`` was taken from."""
     kept = best.classes != blank
     kept[1:] &= best.classes[1:] != best.classes[:-1]
-    letters = _letters(charset, blank)
     return Reading(
-        text="".join(letters[each] for each in best.classes[kept]),
+        text=_text(best.classes[kept], charset, blank),
         score=float(np.exp(best.logs[kept].mean())) if kept.any() else 0.0,
     )
 
@@ -109,7 +111,6 @@ def decode_greedy(
             f"the output has {classes} classes, but the charset has {len(charset)} characters, "
             f"which with the blank are {len(charset) + 1} classes"
         )
-    letters = _letters(charset, blank)
     best = scores.argmax(-1)  # (N, T)
     kept = best != blank
     # Of the same class in consecutive steps, only the first step counts.
@@ -122,7 +123,7 @@ def decode_greedy(
         logs = log_probabilities(scores[kept], are_probabilities=False).max(-1)
     return [
         Reading(
-            text="".join(letters[label] for label in labels[start:end]),
+            text=_text(labels[start:end], charset, blank),
             score=float(np.exp(logs[start:end].mean())) if end > start else 0.0,
         )
         for start, end in pairwise((0, *ends))
