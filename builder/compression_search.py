@@ -44,8 +44,8 @@ from .path_bisection import CompressionStop, PathBisection
 from .trial_log import TrialLog
 from .trials import FEEDS, spread_batches
 
-_STOPS = 12
-"""Networks on the path that may be measured; bisection measures about four of them."""
+_STOPS = 24
+"""Networks on the path that may be measured; bisection measures about five of them."""
 _FITTED = {"detector": 48, "recognizer": 200, "classifier": 200}
 """Number of calibration images that weights are fitted to; calibration uses 200 at most."""
 _FITTED_BYTES = 1 << 30
