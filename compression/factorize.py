@@ -106,13 +106,32 @@ def factors(layer: WeightedLayer, rank: int, statistics: LayerStatistics) -> Fac
         first, second = split_kernel(kernel, statistics.covariance, rank)
     else:
         covariance = with_ridge(statistics.covariance, _RIDGE)
-        vectors, variances = leading_vectors(weights.T @ covariance @ weights, rank)
+        vectors, variances = _principal_directions(weights, covariance, rank)
         # Equal variances of the channels between the ops suit one int8 range for all of them.
         deviations = np.sqrt(np.maximum(variances, max(variances[0] * 1e-12, 1e-30)))
         first, second = weights @ vectors / deviations, (vectors * deviations).T
     # (R, kw * O) -> (R * kw, O)
     made = Factors(first=first, second=second.reshape(-1, layer.outputs), bias=None)
     return replace(made, bias=_bias(layer, made, statistics))
+
+
+def _principal_directions(weights: Matrix, covariance: Matrix, rank: int) -> tuple[Matrix, Matrix]:
+    """Return the leading eigenvectors (O, R) of W^T C W, the covariance of the results.
+
+    A classifier has far more outputs O than inputs I. Then they follow from those of a matrix
+    (I, I) with the same eigenvalues: with C = L L^T and M = L^T W, the vectors M^T u of M M^T.
+    """
+    inputs, outputs = weights.shape
+    if outputs <= inputs:
+        return leading_vectors(weights.T @ covariance @ weights, rank)
+    scaled = np.linalg.cholesky(covariance).T @ weights  # (I, O)
+    vectors, variances = leading_vectors(scaled @ scaled.T, rank)
+    # A direction without variance contributes nothing.
+    lengths = np.sqrt(np.maximum(variances, 0.0))
+    scale = np.divide(
+        1.0, lengths, out=np.zeros_like(lengths), where=variances > 1e-14 * variances[0]
+    )
+    return scaled.T @ vectors * scale, variances
 
 
 def _bias(layer: WeightedLayer, made: Factors, statistics: LayerStatistics) -> Matrix | None:

@@ -118,11 +118,12 @@ def test_candidate_ranks_need_fewer_flops() -> None:
     assert candidate_ranks(layers_of(unet())["c"]) == [], "a depthwise layer"
 
 
-def test_a_product_has_the_best_factors_for_its_inputs() -> None:
+@pytest.mark.parametrize("name", ["up", "down"])  # more outputs than inputs, and fewer
+def test_a_product_has_the_best_factors_for_its_inputs(name: str) -> None:
     model = text_net()
-    batches, layer = images(model, 30), layers_of(model)["up"]
-    inputs, _ = sampled(graphs_of(model, batches), batches, ["up"], 50)["up"]
-    made = factors(layer, 5, statistics_of(model, batches)["up"])
+    batches, layer = images(model, 30), layers_of(model)[name]
+    inputs, _ = sampled(graphs_of(model, batches), batches, [name], 50)[name]
+    made = factors(layer, 5, statistics_of(model, batches)[name])
     rows = inputs - inputs.mean(0)
     error = np.square(rows @ (layer.weights - made.first @ made.second)).sum()
     # Eckart and Young: the best approximation of the outputs drops the smallest singular values.
