@@ -66,12 +66,18 @@ class _OpenVino(Backend):
         )
 
     def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """Replace deconvolutions with few outputs, such as the last layer of a detector.
+        """Replace deconvolutions with few outputs, such as the last layers of a detector.
 
         OpenVINO has no int8 kernels for any of them, but its DepthToSpace is slow.
         """
+        import onnx_ir as ir
+
+        from ..deconvolution_chains import lower_deconvolution_chains
         from ..lower_deconvolutions import lower_deconvolutions
 
+        copy = ir.from_proto(model)
+        if lower_deconvolution_chains(copy):
+            model = ir.to_proto(copy)
         return lower_deconvolutions(model, most_results=_MOST_PHASES)
 
     def _read(self, model: onnx.ModelProto) -> Any:
@@ -83,6 +89,7 @@ class _OpenVino(Backend):
         import onnx_ir as ir
         from onnx_ir.passes import common
 
+        from ..deconvolution_chains import lower_deconvolution_chains
         from .argmax_poolings import lower_argmax_poolings
         from .fake_quantize import lower_qdq_pairs
         from .inlined_calls import mark_calls
@@ -96,6 +103,7 @@ class _OpenVino(Backend):
         lower_argmax_poolings(whole)
         lower_unpoolings(whole)
         lower_integer_reductions(whole)
+        lower_deconvolution_chains(whole)  # in float; those in int8 were lowered before
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message
             with as_file(inlined) as path:
