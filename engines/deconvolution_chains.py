@@ -17,11 +17,12 @@ has few channels, is moved. Each application removes two deconvolutions, so it t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
 
 from ..convert.graph import (
@@ -106,8 +107,27 @@ class _Deconvolution:
 def lower_deconvolution_chains(model: ir.Model) -> int:
     """Rewrite chains of at least two deconvolutions in place; return their number."""
     # A list first, because the loop changes the graph.
-    chains = [_chain(node) for node in model.graph if _starts(node)]
-    return sum(_lower(model.graph, chain) for chain in chains)
+    chains = list(_chains(model.graph))
+    for chain in chains:
+        _lower(model.graph, chain)
+    return len(chains)
+
+
+def chained_deconvolutions(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the deconvolutions that :func:`lower_deconvolution_chains` replaces."""
+    chains = _chains(ir.from_proto(model).graph)
+    nodes = (node for chain in chains for node in chain if node.op_type == "ConvTranspose")
+    return {str(node.name) for node in nodes}
+
+
+def _chains(graph: ir.Graph) -> Iterator[list[ir.Node]]:
+    """Yield each chain that is worth rewriting."""
+    for node in graph:
+        if not _starts(node) or not_none(node.inputs[0]).shape is None:
+            continue
+        chain = _chain(node)
+        if _is_worthwhile([each for own in chain if (each := _Deconvolution.of(own)) is not None]):
+            yield chain
 
 
 def _starts(node: ir.Node) -> bool:
@@ -146,13 +166,10 @@ def _is_worthwhile(deconvolutions: Sequence[_Deconvolution]) -> bool:
     return len(deconvolutions) > 1 and results <= _MOST_RESULTS and after <= _MAX_WORK * before
 
 
-def _lower(graph: ir.Graph, chain: Sequence[ir.Node]) -> bool:
-    x = not_none(chain[0].inputs[0])
-    found = [each for node in chain if (each := _Deconvolution.of(node)) is not None]
-    if x.shape is None or not _is_worthwhile(found):
-        return False
-    build, side, value = NodeBuilder(graph), 1, x
-    sizes = list(x.shape)  # (N, C, H, W), of which all but C stay until DepthToSpace
+def _lower(graph: ir.Graph, chain: Sequence[ir.Node]) -> None:
+    value = not_none(chain[0].inputs[0])
+    build, side = NodeBuilder(graph), 1
+    sizes = list(value.shape or ())  # (N, C, H, W), of which all but C stay until DepthToSpace
     for node in chain:
         old, own = node.outputs[0], _Deconvolution.of(node)
         if own is None:
@@ -171,7 +188,6 @@ def _lower(graph: ir.Graph, chain: Sequence[ir.Node]) -> bool:
     name = f"{chain[-1].name}_pixels"
     result = build.op("DepthToSpace", value, name=name, blocksize=side, mode="DCR")
     build.replace(chain, result)
-    return True
 
 
 def _attributes(node: ir.Node) -> dict[str, ir.Attr]:

@@ -12,6 +12,8 @@ It terminates because each application removes one ConvTranspose and adds none.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -121,7 +123,7 @@ def _lower(graph: ir.Graph, node: ir.Node, most_results: int | None) -> bool:
 
 
 def lower_deconvolutions(
-    model: onnx.ModelProto, *, most_results: int | None = None
+    model: onnx.ModelProto, *, most_results: int | None = None, kept: Collection[str] = ()
 ) -> onnx.ModelProto:
     """Return the model with every ConvTranspose lowered whose output is s times its input.
 
@@ -131,10 +133,11 @@ def lower_deconvolutions(
         model: a float graph.
         most_results: largest number of channels, s*s*O, that a Conv may write for DepthToSpace;
             None: any number.
+        kept: names of nodes that stay.
     """
     copy = ir.from_proto(model)
     # A sum, because ``any`` would stop at the first node that is lowered.
-    nodes = nodes_of(copy, "ConvTranspose")
+    nodes = [node for node in nodes_of(copy, "ConvTranspose") if node.name not in kept]
     if not sum(_lower(copy.graph, node, most_results) for node in nodes):
         return model
     remove_dead_nodes(copy)

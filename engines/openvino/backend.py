@@ -66,19 +66,16 @@ class _OpenVino(Backend):
         )
 
     def lower(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """Replace deconvolutions with few outputs, such as the last layers of a detector.
+        """Replace deconvolutions with few outputs, such as the last layer of a detector.
 
-        OpenVINO has no int8 kernels for any of them, but its DepthToSpace is slow.
+        OpenVINO has no int8 kernels for any of them, but its DepthToSpace is slow. Chains stay:
+        as 1x1 Convs in float (see ``_read``) they are fast, and int8 there costs accuracy.
         """
-        import onnx_ir as ir
-
-        from ..deconvolution_chains import lower_deconvolution_chains
+        from ..deconvolution_chains import chained_deconvolutions
         from ..lower_deconvolutions import lower_deconvolutions
 
-        copy = ir.from_proto(model)
-        if lower_deconvolution_chains(copy):
-            model = ir.to_proto(copy)
-        return lower_deconvolutions(model, most_results=_MOST_PHASES)
+        chained = chained_deconvolutions(model)
+        return lower_deconvolutions(model, most_results=_MOST_PHASES, kept=chained)
 
     def _read(self, model: onnx.ModelProto) -> Any:
         """Read a graph into OpenVINO, with the functions of custom ops inlined.
@@ -103,7 +100,7 @@ class _OpenVino(Backend):
         lower_argmax_poolings(whole)
         lower_unpoolings(whole)
         lower_integer_reductions(whole)
-        lower_deconvolution_chains(whole)  # in float; those in int8 were lowered before
+        lower_deconvolution_chains(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message
             with as_file(inlined) as path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,7 +12,9 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.onnx_session import onnx_session
+from ocr_trt.engines.base import BuildSettings, RunSettings
 from ocr_trt.engines.deconvolution_chains import lower_deconvolution_chains
+from ocr_trt.engines.targets import backend
 
 
 def head(
@@ -114,3 +117,24 @@ def test_other_chains_are_unchanged(
     before = [node.op_type for node in model.graph]
     assert lower_deconvolution_chains(model) == 0
     assert [node.op_type for node in model.graph] == before
+
+
+def test_openvino_keeps_chains_for_its_own_rewrite(rng: np.random.Generator) -> None:
+    layers = [(DECONV, (8, 6, 2, 2)), ("Relu", ()), (DECONV, (6, 1, 2, 2))]
+    assert backend("openvino").lower(model := head(rng, layers)) is model
+    single = head(rng, [(DECONV, (6, 1, 2, 2)), ("Sigmoid", ())])
+    lowered = backend("openvino").lower(single)
+    assert [node.op_type for node in lowered.graph.node] == ["Conv", "DepthToSpace", "Sigmoid"]
+
+
+def test_plan_of_openvino_has_no_deconvolution(rng: np.random.Generator, tmp_path: Path) -> None:
+    layers = [(DECONV, (8, 6, 2, 2)), ("Relu", ()), (DECONV, (6, 1, 2, 2)), ("Sigmoid", ())]
+    model, plan = head(rng, layers), tmp_path / "plan.xml"
+    target = backend("openvino")
+    target.build(model, plan, BuildSettings())
+    assert "ConvolutionBackpropData" not in plan.read_text()
+    x = rng.standard_normal((1, 8, 5, 6)).astype(np.float32)
+    with target.open(plan, label="head", settings=RunSettings(is_trusted=True), max_batch=1) as own:
+        result = own.run(x)
+    (expected,) = onnx_session(model).run(None, {"x": x})
+    np.testing.assert_allclose(result, expected, atol=1e-5)
