@@ -95,6 +95,9 @@ def _arguments() -> argparse.Namespace:
         "--flops", default="0.8,0.6", help="shares of the FLOPs that remain (default: %(default)s)"
     )
     parser.add_argument(
+        "--methods", default=",".join(METHODS), help="without Torch-Pruning (default: %(default)s)"
+    )
+    parser.add_argument(
         "--torch-python",
         type=Path,
         metavar="PATH",
@@ -132,7 +135,8 @@ def _own_rows(
     log = options.output / "options.jsonl"
     pruner = Pruner(spec, whole, list(calibration.batches()), log, reporter)
     for share in _shares(options):
-        for method, title in METHODS.items():
+        for method in options.methods.split(","):
+            title = METHODS[method]
             folder = options.output / f"{method}-{share:g}"
             graphs = _kept(folder, spec, lambda m=method, s=share: pruner.pruned(m, s))  # type: ignore[misc]
             yield Row(share=share, title=title, graphs=graphs)
