@@ -297,7 +297,7 @@ def trial(lost: float, high: float | None, agreement: float) -> CompressionTrial
     [
         (0.1, 0.4, 0.5, (True, True)),  # the samples can tell
         (0.1, 1.5, 0.99, (True, False)),  # they cannot, but the agreement is high
-        (0.1, 1.5, 0.98, (False, False)),  # 2 points of disagreement, 1.5 are allowed
+        (0.1, 1.5, 0.98, (False, False)),  # 2 points of disagreement, 1.25 are allowed
         (0.1, None, 0.99, (True, False)),
         (0.6, 0.9, 1.0, (True, False)),  # the samples cannot tell a loss of 0.6 from one of 0.4
         (0.6, None, 1.0, (False, False)),  # without an interval, the estimate decides
