@@ -160,6 +160,6 @@ def _print(report: PairsReport, output: Path) -> None:
 
     for table in (*variant_tables(report), pair_table(report)):
         print_table(table.title, table.header, table.rows)
-    print_box("Chosen pair", [lead(report), *texts(report)], report.command)
+    print_box("Chosen pair", [lead(report), *texts(report)], [report.command])
     for name in (*report.bundles, "pairs.json", "pairs.html"):
         print(output / name)
