@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..engines.points_text import signed_points
 from ..measure.bootstrap import LEVEL
 from ..measure.pipeline_speed import PipelineSpeed
 from ..measure.points_lost import as_points_lost
@@ -230,5 +231,4 @@ def changes_sentence(changes: Changes | None) -> str:
 
 def signed(share: float) -> str:
     """Return a share as points with a sign; a value that rounds to 0 has a plus."""
-    # Adding 0.0 turns -0.0 into 0.0, and the replacement handles small negative values.
-    return f"{100 * share + 0.0:+.2f}".replace("-0.00", "+0.00")
+    return signed_points(100 * share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..engines.points_text import loss_text, signed_points
 from ..ocr.metrics.metric import METRICS
 from ..report.plots import TradeOff, tradeoff_plot
 from ..report.sections import Plot, Section, Table, table_section
@@ -16,7 +17,8 @@ def tradeoff_section(model: ModelReport) -> Section | None:
     if not table.rows:
         return None
     points = [
-        f"{row[0]}: {row[1]} ms, {row[3]} points lost, {row[-1] or 'slower'}" for row in table.rows
+        f"{cells[0]}: {cells[1]} ms, {loss_text(loss)}, {cells[-1] or 'slower'}"
+        for cells, (_, _, loss) in zip(table.rows, _measured(model), strict=True)
     ]
     words = f"Scatter plot of points lost against milliseconds. {'; '.join(points)}."
     return table_section(table, Plot(draw=lambda: _plot(model), words=words))
@@ -39,7 +41,7 @@ def tradeoff_table(model: ModelReport) -> Table:
         speedup = "-" if time_of_base is None else f"{time_of_base / time:.2f}x"
         allowed = model.allowed(row)
         limit = "-" if allowed is None else f"{allowed:g}"
-        rows.append((row.label, f"{time:.2f}", speedup, _loss(loss), limit, result))
+        rows.append((row.label, f"{time:.2f}", speedup, signed_points(loss), limit, result))
     return Table(
         title="Speed and loss",
         header=("system", "ms per image", "speedup", "points lost", "allowed", "result"),
@@ -51,10 +53,6 @@ def tradeoff_table(model: ModelReport) -> Table:
 
 def _baseline(model: ModelReport) -> SystemRow | None:
     return next((row for row in model.systems if row.kind == "baseline"), None)
-
-
-def _loss(points: float) -> str:
-    return f"{points + 0.0:+.2f}".replace("-0.00", "+0.00")
 
 
 def _plot(model: ModelReport) -> str:

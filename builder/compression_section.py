@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..engines.points_text import bounds_text, signed_points
 from ..report.plots import TradeOff, tradeoff_plot
 from ..report.sections import Plot, Section, Table, table_section
 from .compression_report import CompressedLayer, CompressionReport, CompressionRow
@@ -54,8 +55,8 @@ def _trial_cells(row: CompressionRow, report: CompressionReport) -> tuple[str, .
         f"{100 * row.kept_flops:.1f} %",
         str(row.decisions),
         _cost(row.expected_cost, report.unit),
-        f"{row.loss + 0.0:+.2f}".replace("-0.00", "+0.00"),
-        "-" if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}",
+        signed_points(row.loss),
+        "-" if interval is None else bounds_text(*interval),
         f"{100 * row.agreement:.2f} %",
         f"{row.distance:.2g}",
         "chosen" if row.chosen else row.note or ("" if row.within else "over budget"),

@@ -10,8 +10,10 @@ import numpy as np
 from ..convert.sources.pixels import pixel_noise
 from ..engines.engine import Engine
 from ..engines.manifest import EngineEntry, Latency, OcrMetric, Verdict
+from ..engines.points_text import loss_text
 from ..errors import BudgetError, EngineBuildError
 from ..measure.latency import Contender, measure
+from ..ocr.metrics.metric import METRICS
 from ..spec import ModelSpec
 from .compare import check_parity, is_within_budget
 from .compare_widths import compared_sizes
@@ -152,8 +154,9 @@ def check_budget(
         BudgetError: contains the loss, the budget, and what to try.
     """
     if not is_within_budget(metric.loss, spec):
+        loss = loss_text(metric.loss, of=METRICS[metric.name].title)
         raise BudgetError(
-            f"{label} loses {metric.loss:.2f} points of {metric.name} ({100 * metric.engine:.2f} "
+            f"{label} {loss} ({100 * metric.engine:.2f} "
             f"against {100 * metric.baseline:.2f} of the baseline), more than accuracy.max_loss "
             f"{spec.accuracy.max_loss:g}; nothing was written. {_advice(precision)}"
         )

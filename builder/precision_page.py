@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engines.manifest import TargetTrial
+from ..engines.points_text import signed_points
 from ..ocr.metrics.metric import METRICS
 from ..report.page import render
 from ..report.plots import TradeOff, tradeoff_plot
@@ -47,7 +48,7 @@ def trial_section(report: PrecisionReport) -> Section:
         (
             row.label,
             f"{100 * row.int8_share:.1f} %",
-            _number(row.loss, "+.2f"),
+            "-" if row.loss is None else signed_points(row.loss),
             _number(row.distance, ".2g"),
             _number(row.latency, ".2f"),
             "chosen" if row.chosen else ("" if row.within else "over budget"),
@@ -80,7 +81,7 @@ def target_table(trials: Sequence[TargetTrial]) -> Table:
             trial.label or "-",
             _number(trial.latency.engine if trial.latency else None, ".2f"),
             f"{trial.latency.speedup:.2f}x" if trial.latency else "-",
-            _number(trial.metric.loss if trial.metric else None, "+.2f"),
+            signed_points(trial.metric.loss) if trial.metric else "-",
             f"{trial.seconds:.1f}",
             trial.error or ("kept" if trial.chosen else "not kept"),
         )
@@ -139,8 +140,7 @@ def layer_table(report: PrecisionReport) -> Table:
 
 
 def _number(value: float | None, form: str) -> str:
-    # A loss of -1e-9 is rounding; "-0.00" would look like a gain.
-    return "-" if value is None else format(value + 0.0, form).replace("-0.00", "+0.00")
+    return "-" if value is None else format(value, form)
 
 
 def pareto_plot(trials: Sequence[TrialRow], metric: str, budget: float) -> str:

@@ -30,6 +30,7 @@ from ..calibration.methods import METHODS
 from ..calibration.sensitivity import Sensitivity, sensitivities
 from ..convert.audit import node_flops
 from ..convert.graph import name_of
+from ..engines.points_text import loss_text
 from ..measure.latency import EQUAL
 from .trials import (
     Candidate,
@@ -274,8 +275,8 @@ def _reason(chosen: PrecisionTrial, trials: Sequence[PrecisionTrial], runner: Tr
         )
     if chosen.candidate.precision != "int8":
         why = _why_not_int8(chosen, trials, runner) or why
-    loss = round(chosen.loss, 2) + 0.0  # not -0.0
-    return f"loses {loss:.2f} of {runner.spec.accuracy.max_loss:g} points; {why}"
+    allowed = f"{runner.spec.accuracy.max_loss:g} may be lost"
+    return f"{loss_text(chosen.loss)}, {allowed}; {why}"
 
 
 def _why_not_int8(

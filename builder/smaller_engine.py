@@ -12,8 +12,10 @@ from ..common.scratch import scratch_folder
 from ..compression.dead_channels import composed
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Compression, Latency
+from ..engines.points_text import loss_text
 from ..errors import BudgetError, ConversionError, EngineBuildError
 from ..measure.latency import EQUAL
+from ..ocr.metrics.metric import METRICS
 from .build_engine import build_engine
 from .calibrate import Calibrators
 from .compression_report import compression_report
@@ -125,11 +127,11 @@ def _over_budget(search: CompressionSearch) -> str:
     budget = search.job.spec.accuracy.max_loss
     best = search.bisection.measured[0]
     trial = best.trial
-    text = f"the network with {100 * trial.kept_flops:.0f} % of the FLOPs loses {_points(trial)}"
+    text = f"the network with {100 * trial.kept_flops:.0f} % of the FLOPs {_points(trial)}"
     if certain_loss(trial) <= budget:
         text += (
-            f", and the samples cannot tell whether that is within {budget:g}; its agreement with "
-            f"the model is {100 * trial.agreement:.2f} %, less than the "
+            f", and the samples cannot tell whether its loss is within {budget:g}; its agreement "
+            f"with the model is {100 * trial.agreement:.2f} %, less than the "
             f"{100 - DISAGREEMENT * budget:g} % that are required then"
         )
     else:
@@ -192,16 +194,13 @@ def _replace(folder: Path, other: Path) -> None:
 
 
 def _points(trial: CompressionTrial) -> str:
-    """Return the points that a network loses, with their interval."""
-    text = f"{trial.metric.loss + 0.0:.2f} points"
-    if trial.interval is not None:
-        text += f" ({trial.interval.low:+.2f} to {trial.interval.high:+.2f})"
-    return text
+    """Return the points that a network loses or gains, with their interval."""
+    return loss_text(trial.metric.loss, trial.interval, of=METRICS[trial.metric.name].title)
 
 
 def _why_kept(search: CompressionSearch, stop: CompressionStop, kept: _Attempt) -> str:
     trial, budget = stop.trial, search.job.spec.accuracy.max_loss
-    parts = [f"loses {_points(trial)} in fp32; {budget:g} are allowed"]
+    parts = [f"{_points(trial)} in fp32; {budget:g} may be lost"]
     if not stop.judgement.can_tell:
         parts.append(
             f"too few samples ({trial.metric.samples}) to tell whether the loss is within budget, "

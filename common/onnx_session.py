@@ -56,6 +56,20 @@ def onnx_session(
     return ort.InferenceSession(model, options, **settings)
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """Return the errors with which onnxruntime refuses a graph, or stops while it runs one.
+
+    They have no common base class. All others, such as a type that NumPy does not have, are errors
+    of the caller.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    return (
+        *(errors.Fail, errors.InvalidArgument, errors.InvalidGraph, errors.NotImplemented),
+        errors.RuntimeException,
+    )
+
+
 def crashes_in_fusion(model: onnx.ModelProto | bytes | str) -> bool:
     """Whether onnxruntime may crash when it fuses a Transpose and a MatMul of a graph.
 

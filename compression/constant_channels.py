@@ -15,9 +15,9 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from ..common.onnx_session import onnx_session
+from ..common.onnx_session import onnx_session, refusals
 from ..convert.analysis.axes import UNARY
-from ..convert.graph import attribute, constant, input_of, not_none
+from ..convert.graph import OPSET, attribute, constant, graph_of, input_of, not_none
 from .channel_relation import Labels, Relation, aligned
 from .layers import WeightedLayer, layer_of
 
@@ -93,7 +93,8 @@ def _of_results(node: ir.Node, known: ConstantChannels) -> list[tuple[ir.Value, 
         # The other results of a pooling are places.
         results = node.outputs if node.op_type == "Split" else [result]
         return [(value, constants) for value in results]
-    if node.op_type in UNARY or node.op_type in _ELEMENTWISE:
+    is_float = result.dtype == ir.DataType.FLOAT  # NumPy has no type for the results of some Casts
+    if is_float and (node.op_type in UNARY or node.op_type in _ELEMENTWISE):
         return [(result, _of_elements(node, labels, known))]
     return []
 
@@ -178,7 +179,7 @@ def _of_elements(node: ir.Node, labels: Labels, known: ConstantChannels) -> Cons
     """Run an op on the constants of its inputs, one element for each channel."""
     count, rank = labels.atoms.size, labels.atoms.ndim
     is_constant, is_zero = np.ones(count, bool), np.zeros(count, bool)
-    feeds, model = dict[str, npt.NDArray](), onnx.GraphProto(name="constants")
+    feeds = dict[str, npt.NDArray]()
     for index, value in enumerate(node.inputs):
         if value is None:
             continue
@@ -197,7 +198,7 @@ def _of_elements(node: ir.Node, labels: Labels, known: ConstantChannels) -> Cons
             if node.op_type in _ELEMENTWISE:
                 array = aligned(array, rank)  # type: ignore[arg-type]
         feeds[f"x{index}"] = array
-    outputs = _run(node, feeds, model)
+    outputs = _run(node, feeds)
     if outputs is None:
         return {}
     axis = labels.varying[0]
@@ -212,11 +213,9 @@ def _of_elements(node: ir.Node, labels: Labels, known: ConstantChannels) -> Cons
     return _by_atom(labels, numbers)
 
 
-def _run(
-    node: ir.Node, feeds: Mapping[str, npt.NDArray], model: onnx.GraphProto
-) -> npt.NDArray | None:
-    """Run one op on arrays; None if onnxruntime refuses it."""
-    proto = ir.to_proto(node)
+def _run(node: ir.Node, feeds: Mapping[str, npt.NDArray]) -> npt.NDArray | None:
+    """Run one op on arrays; None if onnxruntime refuses it, so that its channels are not known."""
+    proto, model = ir.to_proto(node), onnx.GraphProto(name="constants")
     names = [f"x{index}" if f"x{index}" in feeds else "" for index in range(len(node.inputs))]
     del proto.input[:], proto.output[1:]
     proto.input.extend(names)
@@ -225,9 +224,10 @@ def _run(
     for name, array in feeds.items():
         model.initializer.append(onnx.numpy_helper.from_array(array, name))
     model.output.append(onnx.helper.make_empty_tensor_value_info("y"))
+    version = graph_of(node).opset_imports.get("", OPSET)
+    imports = [onnx.helper.make_opsetid("", version)]
+    whole = onnx.helper.make_model(model, opset_imports=imports, ir_version=10)
     try:
-        whole = onnx.helper.make_model(model, opset_imports=[onnx.helper.make_opsetid("", 20)])
-        whole.ir_version = 10
         return np.asarray(onnx_session(whole, optimize=False).run(None, {})[0])
-    except Exception:  # onnxruntime has no common base class
+    except refusals():
         return None

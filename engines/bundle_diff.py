@@ -9,8 +9,10 @@ from typing import Any
 
 from ..common.input_size import by_area
 from ..common.onnx_files import read_onnx
+from ..ocr.metrics.metric import METRICS
 from .bundle import Bundle
 from .manifest import Calibration, Compression, Manifest, TargetTrial, Verdict
+from .points_text import loss_text, signed_points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +73,7 @@ def _compressed(compression: Compression | None) -> dict[str, object]:
     factored = [each for each in compression.decisions if each.kind == "factor"]
     pruned = [each for each in compression.decisions if each.kind == "prune"]
     metric, interval = compression.metric, compression.interval
-    lost = f"{_points(metric.loss)} points of {metric.name} lost" if metric else ""
-    if interval is not None:
-        lost += f" ({interval.low:+.2f} to {interval.high:+.2f})"
+    lost = loss_text(metric.loss, interval, of=METRICS[metric.name].title) if metric else ""
     agreement = compression.agreement
     parts = (
         f"{len(factored)} layers factored",
@@ -97,10 +97,6 @@ def _compressed(compression: Compression | None) -> dict[str, object]:
     }
 
 
-def _points(loss: float) -> str:
-    return f"{loss + 0.0:+.2f}".replace("-0.00", "+0.00")  # of a loss of -1e-9
-
-
 def _trial_text(trial: TargetTrial) -> str:
     """Return the figures of a target that was not chosen, or why it has no engine."""
     if trial.error:
@@ -111,7 +107,7 @@ def _trial_text(trial: TargetTrial) -> str:
             trial.label,
             *((f"{latency.engine:.2f} ms, {latency.speedup:.2f}x",) if latency else ()),
             *((f"{metric.name} {100 * metric.engine:.2f}",) if metric else ()),
-            *((f"points lost {_points(metric.loss)}",) if metric else ()),
+            *((f"points lost {signed_points(metric.loss)}",) if metric else ()),
         )
     )
 
@@ -129,7 +125,7 @@ def _measured(verdict: Verdict | None) -> dict[str, object]:
             f"{100 * metric.engine:.2f} on {metric.samples} samples against {against}, run by "
             f"{metric.engine_run_by}"
         )
-        result["points lost"] = _points(metric.loss)
+        result["points lost"] = signed_points(metric.loss)
     if (latency := verdict.latency) is not None:
         result["latency"] = f"{latency.engine:.2f} ms, {latency.speedup:.2f}x"
     return result

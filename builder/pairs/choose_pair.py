@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...common.progress import Reporter
+from ...engines.points_text import loss_text
 from ...errors import BudgetError
 from ...measure.latency import EQUAL
 from ...measure.pipeline_speed import Pipeline, pipeline_speeds
@@ -107,7 +108,7 @@ def _none_accepted(pairs: Sequence[Pair], reader: PairReader) -> BudgetError:
         unsure = f" (the images cannot show whether it is within the budget{more})"
     return BudgetError(
         f"no pair is within the end-to-end budget of {criterion.budget:g} points; the nearest one, "
-        f"{pair.label}, loses {verdict.loss:.2f} points of end-to-end hmean "
+        f"{pair.label}, {loss_text(verdict.loss, of='end-to-end hmean')} "
         f"({100 * verdict.hmean:.2f} against {100 * verdict.baseline:.2f} of the models "
         f"themselves){unsure}; nothing was written. Give a larger --budget, more images with "
         "--data, or --accept-unsure"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...engines.points_text import bounds_text, loss_text, signed_points
 from ...ocr.metrics.metric import METRICS
 from ...report.page import render
 from ...report.plots import TradeOff, tradeoff_plot
@@ -14,8 +15,6 @@ _VERDICTS = {
     "unsure": "not decided",
     "over": "over budget",
 }
-_NOTHING = 0.005
-"""Points: a smaller loss or gain is 0.00."""
 
 
 def page_of(report: PairsReport) -> str:
@@ -44,12 +43,7 @@ def lead(report: PairsReport) -> str:
 
 def _loss_text(row: PairRow) -> str:
     """Return what a pair that was read loses or gains, with the interval of the loss."""
-    bounds, loss = row.interval, row.loss or 0.0
-    word = "loses" if loss > -_NOTHING else "gains"
-    points = f"it {word} {abs(loss):.2f} points of end-to-end hmean"
-    if bounds is None:
-        return points
-    return f"{points} (95 % interval of the loss: {bounds.low:+.2f} to {bounds.high:+.2f})"
+    return f"it {loss_text(row.loss or 0.0, row.interval, of='end-to-end hmean')}"
 
 
 def texts(report: PairsReport) -> list[str]:
@@ -145,7 +139,7 @@ def pair_section(report: PairsReport) -> Section:
     read = [row for row in report.pairs if row.loss is not None]
     points = [
         f"{row.label}: {row.milliseconds:.1f} ms{' predicted' if row.measured is None else ''}, "
-        f"{_signed(row.loss)} points lost, {_result(row)}"
+        f"{loss_text(row.loss or 0.0)}, {_result(row)}"
         for row in read
     ]
     words = f"Scatter plot of points lost against milliseconds per image. {'; '.join(points)}."
@@ -174,8 +168,8 @@ def pair_table(report: PairsReport) -> Table:
                 f"{row.predicted:.1f}",
                 "-" if row.measured is None else f"{row.measured:.1f}",
                 speedup,
-                "-" if row.loss is None else _signed(row.loss),
-                f"{bounds.low:+.2f} to {bounds.high:+.2f}" if bounds else "-",
+                "-" if row.loss is None else signed_points(row.loss),
+                bounds_text(bounds.low, bounds.high) if bounds else "-",
                 "-" if row.agreement is None else f"{100 * row.agreement:.2f}",
                 _result(row),
             )
@@ -229,8 +223,8 @@ def _variant_table(title: str, unit: str, rows: list[VariantRow]) -> Table:
             row.label,
             row.target or "-",
             "-" if row.milliseconds is None else f"{row.milliseconds:.2f}",
-            "-" if row.loss is None else _signed(row.loss),
-            "-" if row.disagreement is None else _signed(row.disagreement),
+            "-" if row.loss is None else signed_points(row.loss),
+            "-" if row.disagreement is None else signed_points(row.disagreement),
             row.error or _front_text(row),
         )
         for row in rows
@@ -268,8 +262,3 @@ def _plot(report: PairsReport, read: list[PairRow]) -> str:
         for row in read
     ]
     return tradeoff_plot(systems, "ms per image", "points of end-to-end hmean lost", report.budget)
-
-
-def _signed(points: float | None) -> str:
-    # A loss of -1e-9 is rounding; "-0.00" would look like a gain.
-    return f"{(points or 0.0) + 0.0:+.2f}".replace("-0.00", "+0.00")

@@ -8,7 +8,8 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.input_size import InputSize
-from ocr_trt.compression.channel_groups import channel_groups
+from ocr_trt.compression.channel_groups import channel_groups, group_channels
+from ocr_trt.compression.constant_channels import constant_channels
 from ocr_trt.compression.dead_channels import remove_dead_channels
 from ocr_trt.compression.decisions import SmallerGraph
 from ocr_trt.plugins.max_pool_argmax_2d import BODY as POOL
@@ -177,3 +178,36 @@ def test_a_product_along_another_axis_does_not_read_channels() -> None:
     lines = "a = Conv <strides = [1, 2], pads = [1, 1, 1, 1]> (image, w, b)\n"
     smaller = _removed(_model(lines + "m = MatMul (a, matrix)\ny = Conv (m, last)", matrix=matrix))
     assert not smaller.channels
+
+
+def _constants(lines: str, **weights: np.ndarray) -> dict[str, set[int]]:
+    """Return which channels of each tensor are constant."""
+    model = _model(lines, **weights)
+    relation = group_channels(model.graph).relation
+    found = constant_channels(model.graph, relation)
+    return {
+        value.name or "": set(np.flatnonzero(~np.isnan(found.along(value))).tolist())
+        for node in model.graph
+        for value in node.outputs
+    }
+
+
+def test_channels_behind_an_op_that_cannot_be_evaluated_are_not_known() -> None:
+    """onnxruntime refuses a slope of another type than its input."""
+    lines = "a = Conv (image, w, b)\nr = Relu (a)\np = PRelu (a, slope)\ny = Conv (r, last)"
+    text = f"t (float[1, 3, 8, 8] image) => (y) {{ {lines} }}"
+    arrays = {"w": _dead_first((4, 3, 3, 3)), "b": np.ones(4), "last": np.ones((2, 4, 1, 1))}
+    slope = np.ones((4, 1, 1))  # float64
+    model = with_shapes(graph(text, slope=slope, **{n: np.float32(a) for n, a in arrays.items()}))  # type: ignore[arg-type]
+    found = constant_channels(model.graph, group_channels(model.graph).relation)
+    known = {value.name: each for value, each in found.by_value.items()}
+    assert len(known["a"]) == len(known["r"]) == 1
+    assert not known["p"]
+
+
+@pytest.mark.parametrize("to", ["16", "19", "8"], ids=["bfloat16", "float8", "string"])
+def test_a_cast_to_a_type_that_numpy_does_not_have_hides_constants(to: str) -> None:
+    lines = f"a = Conv (image, w, b)\nc = Cast <to = {to}> (a)\nd = Cast <to = 1> (c)\n"
+    found = _constants(lines + "y = Conv (d, last)", w=_dead_first((4, 3, 3, 3)))
+    assert found["a"] == {0}
+    assert found["c"] == found["d"] == set()

@@ -60,7 +60,7 @@ def test_page_has_one_plot_and_all_pairs() -> None:
     assert not re.search(r"(src|href)=\"http", page), "one file, nothing from elsewhere"
     assert "prefers-color-scheme: dark" in page
     (words,) = re.findall(r'role="img" aria-label="([^"]*)"', page)
-    assert "int8 + int8, widths 64 320: 20.0 ms, +0.25 points lost, chosen" in words
+    assert "int8 + int8, widths 64 320: 20.0 ms, loses 0.25 points, chosen" in words
     assert "bf16&lt;/b&gt; + int8: 14.0 ms predicted" in words
     assert "fill: none; stroke: #2171b5" in page, "the marker of a predicted time is hollow"
     assert "fp32 + fp32" not in words, "the plot has the pairs that were read"
