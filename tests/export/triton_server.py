@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -49,7 +50,11 @@ class TritonHome:
         stub = own / "python_backend_stubs" / f"3.{sys.version_info.minor}"
         backend = folder / "backends" / "python"
         shutil.copytree(own / "backends" / "python", backend)
-        shutil.copy2(stub / "triton_python_backend_stub", backend)
+        program = shutil.copy2(stub / "triton_python_backend_stub", backend)
+        environment = self._server_environment()
+        done = subprocess.run([program], capture_output=True, text=True, env=environment)
+        if "libpython" in done.stderr:  # a Python that is built without its shared library
+            pytest.skip(f"the server cannot use {sys.executable}: {done.stderr.strip()}")
         self._program = own / "bin" / "tritonserver"
 
     def pip(self, *packages: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +69,12 @@ class TritonHome:
         cache = str(self._folder / "cache")
         return {**own, "PATH": path, "XDG_CACHE_HOME": cache, "OMP_NUM_THREADS": "2"}
 
+    def _server_environment(self) -> dict[str, str]:
+        # The process of the Python backend is linked to libpython, which a Python outside /usr has
+        # in a folder that the loader does not search.
+        folders = (str(self._packages / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR"))
+        return {**self.environment(), "LD_LIBRARY_PATH": os.pathsep.join(folders)}
+
     def run(self, *arguments: object) -> str:
         """Run ``ocr-trt`` in the environment; return what it prints."""
         command = [str(self.python), "-m", "ocr_trt", *map(str, arguments)]
@@ -76,7 +87,6 @@ class TritonHome:
     def start(self, repository: Path, log: Path, ports: list[int]) -> subprocess.Popen[bytes]:
         """Start a server."""
         http, grpc, metrics = ports
-        libraries = str(self._packages / "nvidia_pytriton.libs")
         with log.open("wb") as file:
             return subprocess.Popen(
                 [
@@ -86,7 +96,7 @@ class TritonHome:
                     "--http-address=127.0.0.1", "--grpc-address=127.0.0.1",
                     "--exit-timeout-secs=20",
                 ],
-                env={**self.environment(), "LD_LIBRARY_PATH": libraries},
+                env=self._server_environment(),
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
