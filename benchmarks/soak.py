@@ -1,9 +1,9 @@
 """Read many images of many sizes with ``ocr-trt run``, and print the memory of the process.
 
-python benchmarks/soak.py BUNDLES --images 2000 --workers 2
+python benchmarks/soak.py DETECTOR RECOGNIZER --images 2000 --workers 2
 
-BUNDLES: the folder of bundles that ``ocr-trt demo`` writes. The memory must be flat: the last
-column is the growth since a tenth of the images was read.
+DETECTOR and RECOGNIZER are bundles. The memory must be flat: the last column is the growth since
+``--after`` images (a tenth of all by default) were read.
 """
 
 from __future__ import annotations
@@ -54,28 +54,28 @@ def memory_of_run(folder: Path, engines: dict[str, Path], workers: int) -> Itera
         raise RuntimeError(f"exit code {run.returncode}")
 
 
-def growth_of(memory: list[float], images: int) -> float:
-    """Return by how many MiB the memory grew since a tenth of the images was read."""
-    return max(memory) - max(memory[: images // 10])
+def growth_of(memory: list[float], after: int) -> float:
+    """Return by how many MiB the memory grew since the first ``after`` images were read."""
+    return max(memory) - max(memory[:after])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundles", type=Path)
+    parser.add_argument("detector", type=Path)
+    parser.add_argument("recognizer", type=Path)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--after", type=int)
     options = parser.parse_args()
+    after = options.after or max(1, options.images // 10)
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder), options.images)
-        engines = {
-            role: options.bundles / f"reference-{role}-openvino-int8"
-            for role in ("detector", "recognizer")
-        }
+        engines = {"detector": options.detector, "recognizer": options.recognizer}
         memory = list[float]()
         for each in memory_of_run(Path(folder), engines, options.workers):
             memory.append(each)
             if len(memory) % max(1, options.images // 20) == 0:
-                growth = growth_of(memory, options.images)
+                growth = growth_of(memory, after)
                 print(len(memory), f"{each:.0f} MiB, {growth:+.0f}", flush=True)
 
 
