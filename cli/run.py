@@ -126,24 +126,33 @@ def run(
     from ..engines.bundle import load_bundle
     from ..ocr.image_source import name_of
     from ..pipeline.image_memory import image_budget
+    from ..pipeline.parallel_lines import recognize_in_parallel, recognizer_of_lines
     from ..pipeline.reader import OcrReader, ReadSettings
+    from ..pipeline.stages import recognize
     from .page_worker import Drawings, PageWorker
 
     sources = sources_of(images, dpi, recursive, display)
-    bundles = [
+    finder, turner = (
         None if path is None else load_bundle(path, is_trusted=trust)
-        for path in (detector, recognizer, classifier)
-    ]
+        for path in (detector, classifier)
+    )
+    reading_bundle = load_bundle(recognizer, is_trusted=trust)
     drawings = None
     if draw is not None:
         check_writable(draw)
         drawings = Drawings(draw, (name_of(source) or "" for source in sources))
     with ExitStack() as stack:
-        detecting, reading, turning = (
+        detecting, turning = (
             stack.enter_context(_engine(bundle, workers, threads, len(sources))) if bundle else None
-            for bundle in bundles
+            for bundle in (finder, turner)
         )
-        assert reading is not None
+        # One image at a time, with several lines: the recognizer reads those at once.
+        is_parallel = detecting is not None and 1 in (workers, len(sources))
+        reading = stack.enter_context(
+            recognizer_of_lines(reading_bundle, threads)
+            if is_parallel
+            else _engine(reading_bundle, workers, threads, len(sources))
+        )
         settings = ReadSettings(
             tiles=tiles.value,
             min_box_score=min_box_score,
@@ -151,7 +160,13 @@ def run(
             both_ways=both_ways,
             dpi=dpi,
         )
-        reader = OcrReader(detecting, reading, settings, classifier=turning)
+        reader = OcrReader(
+            detecting,
+            reading,
+            settings,
+            recognize=recognize_in_parallel if is_parallel else recognize,
+            classifier=turning,
+        )
         worker = PageWorker(reader=reader, budget=image_budget(memory << 20), drawings=drawings)
         # All workers share the engines, which have a stream for each of them.
         number = workers or reader.workers

@@ -75,6 +75,11 @@ class Runner(ABC):
         return self.batch_in_caches
 
     @property
+    def knows_good_batch(self) -> bool:
+        """Whether :attr:`good_batch` is final; the first batch of a plan of many sizes decides."""
+        return self.plan is None or not self.runs_on_cpu or bool(self.plan.bytes_per_pixel)
+
+    @property
     def batch_in_caches(self) -> int:
         """The number of images whose output fits the caches; 1 before the first batch.
 

@@ -1,6 +1,7 @@
 """Measure how fast whole images are read, from the file to the text, and the time of each stage.
 
-* One worker: each image is read by every system in turn. Throughput is the number of images
+* One worker: each image is read by every system in turn; a recognizer with several streams reads
+  lines of it at once. Throughput is the number of images
   divided by the sum of their median times. The time of a stage is the mean, over the images, of
   its medians.
 * Several workers: the workers read all images in one pass, and the passes of the systems take
@@ -24,6 +25,7 @@ from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..ocr.dataset import ImagePage
 from ..pipeline.clock import StageClock
+from ..pipeline.parallel_lines import recognize_in_parallel, recognizer_of_lines
 from ..pipeline.reader import OcrReader
 from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
@@ -57,8 +59,11 @@ class Pipeline:
 class _OneWorker(ImageTimer):
     """Reads one image at a time with both models."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        reader = OcrReader(pipeline.detector, pipeline.recognizer)
+    def __init__(self, pipeline: Pipeline, stack: ExitStack) -> None:
+        recognizer = pipeline.recognizer
+        if pipeline.bundles is not None:  # as ``open_reader`` opens it
+            recognizer = stack.enter_context(recognizer_of_lines(pipeline.bundles[1]))
+        reader = OcrReader(pipeline.detector, recognizer, recognize=recognize_in_parallel)
 
         def read(file: ImagePage, clock: StageClock) -> None:
             with clock("load"):
@@ -129,7 +134,7 @@ def pipeline_speeds(
     """
     files = files[:MAX_IMAGES]
     with ExitStack() as stack:
-        single = [_OneWorker(each) for each in pipelines]
+        single = [_OneWorker(each, stack) for each in pipelines]
         several = [_workers(each, stack) for each in pipelines]
         pools = [pool for pool in several if pool is not None]
         take_turns(single, files, duration_s, "time whole images", reporter, pools)

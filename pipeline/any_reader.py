@@ -18,9 +18,11 @@ from ..ocr.image_source import Channels, ImageSource, opened
 from .image_memory import image_budget, memory_of
 from .open_state import OpenState
 from .pages import Page, pages_of
+from .parallel_lines import recognize_in_parallel
 from .read_image import read_image
 from .read_result import ReadResult
 from .reader import OcrReader, ReadSettings
+from .stages import recognize
 from .workers import in_order
 
 Progress: TypeAlias = Callable[[int, int | None], None]
@@ -46,6 +48,7 @@ class Reader:
         recognizer: a recognizer engine.
         settings: how images are read.
         classifier: a classifier engine, which finds lines that are turned.
+        parallel_lines: read the lines of an image on all streams of the recognizer at once.
         reopen: what unpickling calls to open an equal reader; without it, a reader is not pickled.
 
     Raises (by all methods that read):
@@ -62,10 +65,14 @@ class Reader:
         settings: ReadSettings | None = None,
         *,
         classifier: Engine | None = None,
+        parallel_lines: bool = False,
         reopen: Callable[[], Reader] | None = None,
     ) -> None:
         self._settings, self._reopen = settings or ReadSettings(), reopen
-        self._reader = OcrReader(detector, recognizer, self._settings, classifier=classifier)
+        lines = recognize_in_parallel if parallel_lines else recognize
+        self._reader = OcrReader(
+            detector, recognizer, self._settings, recognize=lines, classifier=classifier
+        )
         self._budget = image_budget()
         self._open = OpenState()
         self._pool: ThreadPoolExecutor | None = None

@@ -16,6 +16,7 @@ from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
 from .directions import with_directions
 from .image_search import LARGE_SHRINK, shrink_warning
+from .parallel_lines import recognize_in_parallel
 from .scales import detect_at_scales
 from .shared_batches import read_all
 from .stages import Recognize, recognize, spec_of
@@ -109,9 +110,12 @@ class OcrReader:
         """How many threads should call :meth:`read` at the same time.
 
         Two more than the number of infer requests, so that the engines stay busy while a thread
-        decodes an image, crops it, or decodes text. With one infer request, one.
+        decodes an image, crops it, or decodes text. With one infer request, one. If the lines of
+        one image use all streams of the recognizer, only those of the detector count.
         """
-        streams = max(engine.runner().streams for engine in self.engines)
+        is_parallel = self.detector is not None and self._recognize is recognize_in_parallel
+        engines = self.engines[:1] if is_parallel else self.engines
+        streams = max(engine.runner().streams for engine in engines)
         return streams + 2 if streams > 1 else 1
 
     def read(self, image: Image) -> list[TextLine]:

@@ -18,8 +18,8 @@ from ...measure.image_timer import ImageTimer, take_turns
 from ...ocr.dataset import Dataset, ImagePage
 from ...ocr.types import Image
 from ...pipeline.clock import Stage, StageClock
+from ...pipeline.parallel_lines import recognize_in_parallel
 from ...pipeline.reader import OcrReader
-from ...pipeline.stages import recognize
 from .open_variants import OpenVariant
 
 _DURATION_S = 1.0
@@ -131,7 +131,7 @@ def recognizer_trials(
 
     def reader_of(engine: Engine) -> Callable[..., None]:
         def read(file: ImagePage, clock: StageClock) -> None:
-            recognize(engine, lines[file], clock)
+            recognize_in_parallel(engine, lines[file], clock)
 
         return read
 

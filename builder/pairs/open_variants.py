@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from ...engines.bundle import Bundle
 from ...engines.engine import Engine
+from ...pipeline.parallel_lines import recognizer_of_lines
 from .built_variants import BuiltVariant
 from .variants import Variant
 
@@ -32,9 +34,14 @@ class OpenVariant:
 def open_variants(built: Sequence[BuiltVariant], stack: ExitStack) -> list[OpenVariant]:
     """Open the engines of variants until ``stack`` closes them."""
     return [
-        OpenVariant(built=each, engine=stack.enter_context(Engine.from_bundle(each.bundle)))
-        for each in built
+        OpenVariant(built=each, engine=stack.enter_context(_engine(each.bundle))) for each in built
     ]
+
+
+def _engine(bundle: Bundle) -> Engine:
+    """Open a bundle as ``open_reader`` does for one image at a time."""
+    is_recognizer = bundle.spec.role == "recognizer"
+    return recognizer_of_lines(bundle) if is_recognizer else Engine.from_bundle(bundle)
 
 
 def exact_of(variants: Sequence[OpenVariant]) -> OpenVariant:

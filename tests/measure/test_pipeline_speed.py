@@ -88,10 +88,11 @@ def test_several_workers_are_timed_if_an_engine_has_several_streams(
         return again
 
     monkeypatch.setattr(module.Engine, "from_bundle", open_again)
+    monkeypatch.setattr(module, "recognizer_of_lines", lambda bundle: open_again(bundle, "lines"))
     finder, reader = pair(0.03, 0.015)
     pipeline = Pipeline(detector=finder, recognizer=reader, bundles=("finder", "reader"))
     ((one, four),) = pipeline_speeds([pipeline], files, 0.05, SilentReporter())
-    assert opened == [("finder", "throughput"), ("reader", "throughput")]
+    assert opened == [("reader", "lines"), ("finder", "throughput"), ("reader", "throughput")]
     assert (four.workers, four.stages) == (4, {})
     assert four.throughput > 1.2 * one.throughput
 
