@@ -48,6 +48,7 @@ def debug(
     from ..common.files import check_destination, whole_folder
     from ..debug.debug_page import FILES, write_debug
     from ..debug.find import debug as find
+    from ..debug.summary_lines import summary_lines
     from ..engines.bundle import load_bundle
     from ..ocr.dataset import load_dataset
 
@@ -63,9 +64,9 @@ def debug(
             write_debug(report, scratch, output)
     if display.json:  # without the images, which are HTML for the page
         fields = report.model_dump(mode="json", exclude={"samples": {"__all__": {"image"}}})
-        print_json({**fields, "lines": report.lines})
+        print_json({**fields, "lines": summary_lines(report)})
         return
-    for line in report.lines:
+    for line in summary_lines(report):
         print(plain(line))
     for note in report.notes:
         print(f"note: {plain(note)}")

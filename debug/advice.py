@@ -5,11 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .divergence import Cause
-    from .findings import DebugReport
+from .divergence import Cause
+from .findings import DebugReport
 
 _SOUND_WEIGHTS = 25.0
 """Below this dB, weights are not rounded weights of the model: even 7-bit weights reach 34 dB."""

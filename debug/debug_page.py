@@ -10,6 +10,7 @@ from ..common.path_text import all_text, link_between
 from ..report.page import render
 from .divergence import StepRow
 from .findings import DebugReport, db_text
+from .summary_lines import summary_lines
 
 FILES = ("debug.json", "debug.html")
 _FULL_BAR_DB = 60.0
@@ -69,6 +70,7 @@ def debug_page(report: DebugReport, folder: Path) -> str:
         package=__package__,
         escape=True,
         report=report,
+        lines=summary_lines(report),
         bars=list(bars(report)),
         full=_FULL_BAR_DB,
         links=list(_links(Path(report.bundle), folder)),

@@ -15,6 +15,7 @@ from typer.main import get_command
 from ocr_trt.cli.app import app
 from ocr_trt.debug.divergence import Cause, Culprit, StepRow
 from ocr_trt.debug.findings import DebugReport
+from ocr_trt.debug.summary_lines import summary_lines
 from tests.cli.in_process import succeeds
 
 
@@ -31,7 +32,7 @@ def report(cause: Cause, bundle: Path, data: Path, **change: Any) -> DebugReport
 
 def commands(report: DebugReport) -> list[list[str]]:
     # Whole lines, as a user pastes them.
-    return [shlex.split(line) for line in report.lines if line.startswith("  ocr-trt ")]
+    return [shlex.split(line) for line in summary_lines(report) if line.startswith("  ocr-trt ")]
 
 
 @pytest.mark.parametrize("cause", get_args(Cause))
@@ -52,7 +53,7 @@ def test_pasted_lines_run_in_a_shell(
     cause: Cause, bundles: dict[str, Path], shared_images: Path, tmp_path: Path
 ) -> None:
     result = report(cause, bundles["detector"], shared_images)
-    lines = [line for line in result.lines if line.startswith("  ocr-trt ")]
+    lines = [line for line in summary_lines(result) if line.startswith("  ocr-trt ")]
     assert lines
     (tmp_path / "ocr-trt").write_text(f'#!/bin/sh\nexec {sys.executable} -m ocr_trt "$@"\n')
     (tmp_path / "ocr-trt").chmod(0o755)
@@ -85,4 +86,4 @@ def test_sound_engine_needs_no_command() -> None:
     assert culprit is not None
     calm = result.model_copy(update={"culprit": culprit.model_copy(update={"stands_out": False})})
     assert commands(calm) == []
-    assert any("no sample got worse" in line for line in calm.lines)
+    assert any("no sample got worse" in line for line in summary_lines(calm))

@@ -20,6 +20,7 @@ from ocr_trt.common.progress import SilentReporter
 from ocr_trt.debug.debug_page import FILES, write_debug
 from ocr_trt.debug.find import debug
 from ocr_trt.debug.heat import line_strip, step_errors
+from ocr_trt.debug.summary_lines import summary_lines
 from ocr_trt.debug.suspects import chosen_samples
 from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import Bundle, file_entries, load_bundle, write_manifest
@@ -108,14 +109,14 @@ def test_faults_of_the_graph_and_of_the_target_are_distinguished(
     assert result.first is not None
     assert result.first < 10 < 25 < (result.repaired or 99)
     assert any("the model is not available" in note for note in result.notes)
-    assert any(line.startswith("First bad step: Conv c") for line in result.lines)
+    assert any(line.startswith("First bad step: Conv c") for line in summary_lines(result))
 
     target = bundle_of(tmp_path / "target", quantized, wrong)
     result = debug(target, load_dataset(data), SilentReporter())
     assert result.verdict == "target"
     assert result.culprit is not None
     assert (result.culprit.step.name, result.culprit.cause) == ("c", "target")
-    assert any(line.startswith("Kernel fault: ") for line in result.lines)
+    assert any(line.startswith("Kernel fault: ") for line in summary_lines(result))
 
 
 def test_a_sound_bundle_has_no_culprit_against_itself(
