@@ -83,6 +83,7 @@ def test_each_outcome_is_detected(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(3000)  # run_alone has the same limit
 def test_random_models_equal_tensorflow_or_are_refused() -> None:
     # The limit is for hangs: a busy machine needs longer than the usual 60 seconds for some models.
     run_alone(random_models.__file__, "--models", "200", "--seed", "1", "--seconds", "240")

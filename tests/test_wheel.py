@@ -101,6 +101,7 @@ def test_program_runs_from_the_wheel(site: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)  # builds, measures and runs a model in processes of their own
 def test_reference_recognizer_is_built_from_the_wheel(site: Path, tmp_path: Path) -> None:
     """Uses weights, samples, specs and page templates of the wheel."""
     pytest.importorskip("tensorflow")
