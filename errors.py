@@ -13,7 +13,7 @@
     ├── EngineBuildError         exit 3: a target refused the model, or failed with it
     ├── BudgetError              exit 4: the engine works, but is less accurate than its spec allows
     ├── RegressionError          exit 5: a measure exceeds a limit of ``bench --fail-on``
-    └── ReaderClosedError        Python only: a reader was used after it was closed
+    └── ClosedError              Python only: a reader or engine was used after it was closed
 
 Any other exception is a bug in ocr-trt: the command line asks the user to report it, and exits
 with 1.
@@ -88,8 +88,12 @@ class RegressionError(OcrTrtError):
     exit_code = 5
 
 
-class ReaderClosedError(OcrTrtError):
-    """A reader was used after it was closed, or in a process forked after it was opened."""
+class ClosedError(OcrTrtError):
+    """A reader or engine was used after it was closed, or in a process forked after it was opened.
+
+    A call that is running when another thread closes the object either ends normally or raises
+    this error.
+    """
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
 
 from ..common.progress import Reporter
+from ..engines.engine import Engine
 from ..measure.detector_result import DetectorResult
 from ..measure.end_to_end_result import EndToEndResult
 from ..measure.pipeline_speed import Pipeline, PipelineSpeed, pipeline_speeds
@@ -141,15 +142,21 @@ def _speeds(
     """Time the pairs whose systems run here; the others get no speeds."""
     timed = [pair.detector.timed and pair.recognizer.timed for pair in pairs]
     with ExitStack() as stack:
-        pipelines = []
+        pipelines, opened = [], dict[int, Engine]()
+
+        def engine_of(system: System) -> Engine:
+            # Engines were closed after their own measurement. Several pairs may have the same one.
+            key = id(system.engine)  # the baselines of both models have the same label
+            if key not in opened:
+                opened[key] = stack.enter_context(system.engine.reopened())
+            return opened[key]
+
         for pair in compress(pairs, timed):
             finder, reader = pair.detector, pair.recognizer
             # Only engines have bundles, which can be opened again with several streams.
             bundles = (finder.bundle, reader.bundle) if finder.bundle and reader.bundle else None
-            stack.enter_context(closing(finder.engine))
-            stack.enter_context(closing(reader.engine))
             pipelines.append(
-                Pipeline(detector=finder.engine, recognizer=reader.engine, bundles=bundles)
+                Pipeline(detector=engine_of(finder), recognizer=engine_of(reader), bundles=bundles)
             )
         files = [scene.image for scene in dataset.scenes]
         speeds = iter(pipeline_speeds(pipelines, files, duration_s, reporter) if pipelines else ())
@@ -162,7 +169,7 @@ def _read(pair: _Pair, reporter: Reporter) -> EndToEndResult:
     scenes, boxes, texts = pair.detected.scenes, [], []
     with (
         reporter.step(f"read the boxes of {pair.label}", len(scenes)) as advance,
-        closing(pair.recognizer.engine) as recognizer,
+        pair.recognizer.engine.reopened() as recognizer,
     ):
         for number, (scene, quads) in enumerate(zip(scenes, pair.detected.boxes, strict=True), 1):
             scores = np.ones(len(quads), np.float32)  # (K,): only places and texts are compared

@@ -72,14 +72,13 @@ class _GuardedRunner(Runner):
         super().__init__(label=inner.label, shape=inner.shape, max_batch=inner.max_batch)
         self._inner = inner
 
-    def execute(self, feed: Any) -> Batch:
+    def _execute(self, feed: Any) -> Batch:
         """Run one batch."""
         size = InputSize(*self.shape[1:])
         with graph_errors(f"{self.label}: its graph for {size} cannot be run"):
             return self._inner.execute(feed)
 
-    def close(self) -> None:
-        """Close the runner."""
+    def _release(self) -> None:
         self._inner.close()
 
 

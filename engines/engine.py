@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..common.input_size import InputSize
+from ..common.open_state import OpenState
 from ..errors import InputFileError
 from ..spec import ModelSpec
 from .base import Backend, BuiltWith, RunSettings
@@ -34,14 +35,16 @@ class Engine:
     """A model that the pipeline can run: its spec, and a runner for each input size.
 
     The ``from_`` methods create it from a bundle, plans, graphs in memory or the baseline model.
-    ``open_runner`` returns the runner for a size. An engine is a context manager.
+    ``open_runner`` returns the runner for a size. An engine is a context manager. Any number of
+    threads may use it, and close it.
     """
 
     def __init__(self, *, label: str, spec: Spec, open_runner: OpenRunner) -> None:
         self.label, self.spec = label, spec
         self.note = ""
         """See :attr:`.runner.Runner.note`."""
-        self._open, self._runners, self._lock = open_runner, dict[InputSize, Runner](), Lock()
+        self._open_runner, self._open = open_runner, OpenState(label)
+        self._runners, self._lock = dict[InputSize, Runner](), Lock()
 
     @classmethod
     def from_bundle(
@@ -163,17 +166,30 @@ class Engine:
         return self.spec.input_sizes
 
     def runner(self, size: InputSize | None = None) -> Runner:
-        """Return the runner for one input size, by default that of the spec's ``input.shape``."""
+        """Return the runner for one input size, by default that of the spec's ``input.shape``.
+
+        Raises:
+            ClosedError: the engine is closed.
+        """
         size = size or self.spec.input.size
-        with self._lock:  # two threads must not open the same plan
+        with self._open.in_use(), self._lock:  # two threads must not open the same plan
             if size not in self._runners:
-                self._runners[size] = self._open(size)
+                self._runners[size] = self._open_runner(size)
             return self._runners[size]
 
+    def reopened(self) -> Engine:
+        """Return an engine that opens the runners of this one again; it may be closed."""
+        return Engine(label=self.label, spec=self.spec, open_runner=self._open_runner)
+
     def close(self) -> None:
-        """Close all runners."""
-        with self._lock:
-            runners, self._runners = self._runners, {}
+        """Wait for batches in progress, and close all runners.
+
+        Later batches raise ClosedError. A second call does nothing.
+        """
+        self._open.close(self._close_runners)
+
+    def _close_runners(self) -> None:
+        runners, self._runners = self._runners, {}
         for runner in runners.values():
             runner.close()
 

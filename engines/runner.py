@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..common.error_text import cause
 from ..common.input_size import InputSize
+from ..common.open_state import OpenState
 from ..errors import EngineBuildError, OcrTrtError
 from .fair_semaphore import FairSemaphore
 
@@ -37,7 +38,8 @@ class FreePlan(ABC):
 class Runner(ABC):
     """A loaded plan or model: images (N, C, H, W) float32 in, one float32 array out.
 
-    A context manager. Call :meth:`close` where ``with`` is not used.
+    A context manager. Call :meth:`close` where ``with`` is not used; other threads may be running
+    batches then. Subclasses override :meth:`_execute` and :meth:`_release`.
     """
 
     streams = 1
@@ -56,6 +58,7 @@ class Runner(ABC):
         self.shape = shape
         """(C, H, W) of one image."""
         self.max_batch = max_batch
+        self._open = OpenState(label)
         self._pool: ThreadPoolExecutor | None = None
         # ``submit`` creates the pool, because most callers never use it; ``_starting`` guards it.
         self._free, self._starting = FairSemaphore(1), Lock()
@@ -98,6 +101,7 @@ class Runner(ABC):
         Raises:
             ValueError: wrong dtype, shape or batch size.
             EngineBuildError: the runtime fails.
+            ClosedError: the runner is closed.
         """
         return self._run_on(images, lambda feed, see: see(self.execute(feed)), lambda own: own)
 
@@ -110,6 +114,7 @@ class Runner(ABC):
         Raises:
             ValueError: wrong dtype, shape or batch size.
             EngineBuildError: the runtime fails.
+            ClosedError: the runner is closed.
         """
         return self._run_on(images, self.execute_and, use)
 
@@ -137,7 +142,7 @@ class Runner(ABC):
             if self.check_output is not None:
                 self.check_output(output, len(images))
             self._output_bytes = output.nbytes // len(images)
-            plan = self.plan  # ``close`` of another thread drops it
+            plan = self.plan
             if plan is not None and not plan.bytes_per_pixel:
                 plan.bytes_per_pixel = self._output_bytes / (self.shape[1] * self.shape[2])
             is_used = True
@@ -158,42 +163,82 @@ class Runner(ABC):
         """Run a batch in one of the runner's own threads; the future holds its result or error.
 
         Waits while two batches per stream are unfinished. Callers are served in order of arrival.
+
+        Raises:
+            ClosedError: the runner is closed.
         """
+        with self._open.continued():
+            self._open.begin()  # ends with the future
+            try:
+                pool, free = self._threads()
+                free.acquire()
+            except BaseException:
+                self._open.end()
+                raise
+            future = pool.submit(self._run_submitted, images)
+
+        def end(_: object) -> None:
+            free.release()
+            self._open.end()
+
+        future.add_done_callback(end)
+        return future
+
+    def _threads(self) -> tuple[ThreadPoolExecutor, FairSemaphore]:
         with self._starting:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix=self.label)
                 # Two per stream: one runs, and one is ready when that ends.
                 self._free = FairSemaphore(2 * self.streams)
-            pool, free = self._pool, self._free
-        # Outside the lock, so that waiting here does not block ``close``.
-        free.acquire()
-        try:
-            future = pool.submit(self.run, images)
-        except RuntimeError:  # ``close`` shut the pool down in the meantime
-            free.release()
-            raise
-        future.add_done_callback(lambda _: free.release())
-        return future
+            return self._pool, self._free
+
+    def _run_submitted(self, images: Batch) -> npt.NDArray[np.float32]:
+        with self._open.continued():  # also if the runner was closed in the meantime
+            return self.run(images)
 
     def prepare(self, images: Batch) -> Any:
         """Convert images to the input of :meth:`execute`; this is not part of a latency."""
         return np.ascontiguousarray(images)
 
-    @abstractmethod
     def execute(self, feed: Any) -> npt.NDArray[np.float32]:
-        """Run one prepared feed and wait for the result. Benchmarks time this method."""
+        """Run one prepared feed and wait for the result. Benchmarks time this method.
+
+        Raises:
+            ClosedError: the runner is closed.
+        """
+        with self._open.in_use():
+            return self._execute(feed)
 
     def execute_and(self, feed: Any, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
         """Run one prepared feed; return what ``use`` returns for the output, as in `run_and`."""
-        return use(self.execute(feed))
+        with self._open.in_use():
+            return self._execute_and(feed, use)
+
+    @abstractmethod
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
+        """Run one prepared feed on the open runtime."""
+
+    def _execute_and(self, feed: Any, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
+        """Run one prepared feed on the open runtime, and call ``use`` for the output."""
+        return use(self._execute(feed))
 
     def close(self) -> None:
-        """Wait for submitted batches, and free the engine's memory."""
-        self.plan = None
-        with self._starting:
-            pool, self._pool = self._pool, None
+        """Wait for batches in progress, and free the engine's memory.
+
+        Later batches raise ClosedError. A second call does nothing.
+        """
+        self._open.close(self._close)
+
+    def _close(self) -> None:
+        pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown()
+            # Its batches have ended. One of its threads may be the one that closes the runner.
+            pool.shutdown(wait=False)
+        self.plan = None
+        self._release()
+
+    def _release(self) -> None:  # noqa: B027  # most baselines have nothing to free
+        """Free the memory of the runtime. Called once, while no batch is in progress."""
 
     def __enter__(self) -> Runner:
         return self

@@ -97,7 +97,7 @@ class BlankRunner(Runner):
         super().__init__(label=label, shape=shape, max_batch=model.max_batch)
         self._shape = model.output.shape[1:]
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Return zeros in the shape of the model's output."""
         # An axis of unknown size gets the size 1.
         return np.zeros((len(feed), *(max(1, size) for size in self._shape)), np.float32)
@@ -124,7 +124,7 @@ class BlsRunner(Runner):
             return self.max_batch
         return self.batch_in_caches
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Send one batch, and wait for the result."""
         return self._models.run(self._model, feed)
 

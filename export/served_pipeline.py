@@ -15,7 +15,7 @@ from ..common.json_files import checked, read_model
 from ..common.version import __version__
 from ..engines.engine import Engine
 from ..engines.fair_semaphore import FairSemaphore
-from ..errors import OcrTrtError, UserError
+from ..errors import ClosedError, OcrTrtError, UserError
 from ..ocr.curved_text import POINTS
 from ..pipeline.any_reader import Reader
 from ..pipeline.read_result import ReadResult
@@ -63,7 +63,12 @@ class ServedPipeline:
         """
         for request in requests:
             self._idle.acquire()
-            self._threads.submit(self._answer, request, request.get_response_sender())
+            sender = request.get_response_sender()
+            try:
+                self._threads.submit(self._answer, request, sender)
+            except RuntimeError:  # its threads have been shut down
+                self._idle.release()
+                raise ClosedError("the pipeline is closed; load the model again") from None
 
     def _answer(self, request: Any, sender: Any) -> None:
         try:

@@ -12,11 +12,11 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
+from ..common.open_state import OpenState
 from ..engines.engine import Engine
-from ..errors import OcrTrtError, ReaderClosedError, UserError
+from ..errors import ClosedError, OcrTrtError, UserError
 from ..ocr.image_source import Channels, ImageSource, opened
 from .image_memory import image_budget, memory_of
-from .open_state import OpenState
 from .pages import Page, pages_of
 from .parallel_lines import recognize_in_parallel
 from .read_image import read_image
@@ -55,7 +55,7 @@ class Reader:
         InputFileError: a file cannot be read or decoded, or the image is too small or too large.
         UserError: an array has another type or shape; the message states how to convert it.
         TypeError: the image is of another type.
-        ReaderClosedError: the reader is closed.
+        ClosedError: the reader is closed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Reader:
             detector, recognizer, self._settings, recognize=lines, classifier=classifier
         )
         self._budget = image_budget()
-        self._open = OpenState()
+        self._open = OpenState("the reader", "open another one with open_reader")
         self._pool: ThreadPoolExecutor | None = None
         self._starting = Lock()  # guards the pool, which the first call of ``aread`` creates
 
@@ -210,7 +210,7 @@ class Reader:
                     raise page.error
                 result = self.read(page.source, channels=channels, page=page.page)
             except (OcrTrtError, TypeError) as error:
-                if not return_exceptions or isinstance(error, ReaderClosedError):
+                if not return_exceptions or isinstance(error, ClosedError):
                     raise
                 return error, page.is_last
             return result, page.is_last
@@ -256,13 +256,14 @@ class Reader:
             return self._read(image, channels, page, watch)
 
         try:
-            return await asyncio.wrap_future(self._threads().submit(work))
+            with self._open.in_use():  # so that the pool is not shut down in between
+                reading = self._threads().submit(work)
+            return await asyncio.wrap_future(reading)
         finally:
             is_cancelled.set()
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._starting:
-            self._open.check()
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ocr-trt")
             return self._pool
@@ -270,14 +271,17 @@ class Reader:
     def close(self) -> None:
         """Wait for reads that have begun, and free the memory of the engines.
 
-        Reads that wait, and later ones, raise ReaderClosedError. A second call does nothing.
+        Reads that wait, and later ones, raise ClosedError. A second call does nothing. If a thread
+        closes the reader in the middle of its own read, as a signal handler may do, the engines are
+        freed when that read ends.
         """
-        if not self._open.close():
-            return
-        with self._starting:
-            pool, self._pool = self._pool, None
+        self._open.close(self._release)
+
+    def _release(self) -> None:
+        pool, self._pool = self._pool, None
         if pool is not None:
-            pool.shutdown()  # its waiting reads find the reader closed
+            # Reads that wait find the reader closed. One of its threads may be closing the reader.
+            pool.shutdown(wait=False)
         for engine in self._reader.engines:
             engine.close()
 

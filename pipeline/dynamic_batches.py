@@ -11,7 +11,7 @@ from threading import Condition, Thread
 
 from ..common.input_size import InputSize
 from ..engines.engine import Engine
-from ..errors import ReaderClosedError
+from ..errors import ClosedError
 from ..ocr.ctc import Reading
 from ..ocr.types import Image
 from ..spec import RecognizerSpec
@@ -88,7 +88,7 @@ class DynamicBatches:
         ``clock``: the stage "recognize" includes the time that the lines wait for a batch.
 
         Raises:
-            ReaderClosedError: :meth:`close` was called.
+            ClosedError: :meth:`close` was called.
         """
         assert engine is self._engine
         with clock("fit"):
@@ -103,7 +103,7 @@ class DynamicBatches:
         call, now = _Call(), time.monotonic()
         with self._state:
             if self._is_closed:
-                raise ReaderClosedError("the recognizer is closed")
+                raise ClosedError("the batches are closed; create others")
             for index, size in enumerate(parts.sizes):
                 self._waiting[size].append(
                     _Waiting(
@@ -195,7 +195,7 @@ class DynamicBatches:
             self._state.notify_all()
 
     def close(self) -> None:
-        """Read the lines that wait, and end the threads. Later calls raise ReaderClosedError."""
+        """Read the lines that wait, and end the threads. Later calls raise ClosedError."""
         with self._state:
             self._is_closed = True
             self._state.notify_all()

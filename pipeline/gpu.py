@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..common.input_size import InputSize
+from ..common.open_state import OpenState
 from ..engines.engine import Engine
 from ..engines.nvidia.device import Memory, Placed
 from ..engines.nvidia.infer_request import InferRequest
@@ -87,6 +88,7 @@ class GpuReader:
                 f"{self._recognizer_spec.output.kind}; use OcrReader"
             )
         self._detector, self._recognizer = detector, recognizer
+        self._open = OpenState("the GPU reader", "create another one")
         self._device = _plan_runner(detector).device
         _plan_runner(recognizer)  # raises if it does not run on a GPU
         self._buffers: dict[str, Memory] = {}
@@ -114,7 +116,13 @@ class GpuReader:
         return tuple(placed)
 
     def close(self) -> None:
-        """Free GPU memory; the engines stay open."""
+        """Wait for a read in progress, and free GPU memory; the engines stay open.
+
+        Later reads raise ClosedError. A second call does nothing.
+        """
+        self._open.close(self._release)
+
+    def _release(self) -> None:
         with self._device.current():
             self._buffers.clear()
             self._colors.clear()
@@ -130,7 +138,14 @@ class GpuReader:
         """Read one RGB image (H, W, 3) uint8.
 
         Lines are in reading order; boxes without text are dropped.
+
+        Raises:
+            ClosedError: the reader is closed.
         """
+        with self._open.in_use():
+            return self._read(image)
+
+    def _read(self, image: Image) -> list[TextLine]:
         size = size_for((image.shape[0], image.shape[1]), self._detector_spec)
         with _plan_runner(self._detector, size).infer_request() as infer_request:
             shown = self._uploaded("image", image, infer_request)

@@ -158,11 +158,19 @@ class PagePool:
                 task.cancel()
 
     async def _in_thread(self, ticket: Ticket, work: Callable[[Event], _Result]) -> _Result:
-        """Run work in a worker thread, when one is idle."""
+        """Run work in a worker thread, when one is idle.
+
+        Raises:
+            ServiceError: the pool is closed.
+        """
         await self._places.acquire()
-        began = ticket.begin()
         loop, is_cancelled = asyncio.get_running_loop(), Event()
-        future = self._threads.submit(work, is_cancelled)
+        try:
+            future = self._threads.submit(work, is_cancelled)
+        except RuntimeError:  # its threads have been shut down
+            self._places.release()  # for the next one that waits
+            raise ServiceError("stopping", "the service is shutting down") from None
+        began = ticket.begin()
         # The place is free when the thread is, even if the task was cancelled long before.
         future.add_done_callback(
             lambda done: loop.call_soon_threadsafe(self._finish, began, _is_read(done))
@@ -235,8 +243,11 @@ class PagePool:
             )
 
     def close(self) -> None:
-        """Wait for the threads, and end them."""
-        self._threads.shutdown(cancel_futures=True)
+        """Wait for pages that are being read, and end the threads.
+
+        Images that wait, and later ones, raise ServiceError. A second call does nothing.
+        """
+        self._threads.shutdown()
         self._batches.close()
 
 

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 from ..common.frozen_model import StrictModel
 from ..errors import (
+    ClosedError,
     ImageTooLargeError,
     InputFileError,
     OcrTrtError,
     OutOfMemoryError,
-    ReaderClosedError,
     UserError,
 )
 
@@ -111,6 +111,6 @@ def service_error(error: OcrTrtError) -> ServiceError:
         return ServiceError("out_of_memory", message, retry_after=1)
     if isinstance(error, (InputFileError, UserError)):
         return ServiceError("broken_image", message)
-    if isinstance(error, ReaderClosedError):
+    if isinstance(error, ClosedError):
         return ServiceError("stopping", "the service is shutting down")
     return ServiceError("internal", "an engine failed; the log of the service has the details")

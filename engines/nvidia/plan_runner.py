@@ -56,9 +56,8 @@ class PlanRunner(Runner):
         _, channels, height, width = image.shape
         super().__init__(label=label, shape=(channels, height, width), max_batch=image.shape[0])
         self.device, self._lock = device, Lock()
-        self._idle: LifoQueue[InferRequest | None] = LifoQueue()
+        self._idle: LifoQueue[InferRequest] = LifoQueue()
         self.streams, self._created = settings.streams, 0
-        self._is_closed = False
         self._idle.put(self._new_request())
 
     def _new_request(self) -> InferRequest:
@@ -72,42 +71,35 @@ class PlanRunner(Runner):
         """Lend an infer request for a block in which the GPU's context is current.
 
         Waits if all are in use.
+
+        Raises:
+            ClosedError: the runner is closed.
         """
-        request = self._acquire()
-        try:
-            with self.device.current():
-                yield request
-        finally:
-            self._idle.put(request)
+        with self._open.in_use():
+            request = self._acquire()
+            try:
+                with self.device.current():
+                    yield request
+            finally:
+                self._idle.put(request)
 
     def _acquire(self) -> InferRequest:
         """Return an idle infer request, or create one if more are allowed, or wait for one."""
         with self._lock:
-            if not self._is_closed and self._idle.empty() and self._created < self.streams:
+            if self._idle.empty() and self._created < self.streams:
                 return self._new_request()
-        request = self._idle.get()
-        if self._is_closed or request is None:
-            # ``close`` collects every request, and its None must wake up the next waiting thread.
-            self._idle.put(request)
-            # ValueError, as Python raises for a closed file.
-            raise ValueError(f"{self.label} is closed")
-        return request
+        return self._idle.get()
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Copy a batch to the GPU, run it, copy the output back."""
         with self.infer_request() as request:
             return request.run(feed)
 
-    def close(self) -> None:
-        """Wait for batches in flight, free GPU memory, cache the kernels of TensorRT-RTX."""
-        super().close()
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
+    def _release(self) -> None:
+        """Free GPU memory, and cache the kernels of TensorRT-RTX."""
         with self.device.current():
-            requests = [self._idle.get() for _ in range(self._created)]
-            self._idle.put(None)  # wakes up threads that wait for a request
+            # No batch is in flight, so all requests are idle.
+            requests = [self._idle.get_nowait() for _ in range(self._created)]
             # Contexts go before their engine: TensorRT requires this order.
             requests.clear()
             self._plan.close()

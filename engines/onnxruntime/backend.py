@@ -47,13 +47,11 @@ class _Runner(Runner):
         self._session, self._entry = session, entry.name
         self._output, self.streams = session.get_outputs()[0].name, streams
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch."""
         return self._session.run([self._output], {self._entry: feed})[0]
 
-    def close(self) -> None:
-        """Drop the session."""
-        super().close()
+    def _release(self) -> None:
         self._session = None
 
 

@@ -21,7 +21,7 @@ from ..manifest import Precision
 from ..refusal import refusal_error, refused_nodes
 from ..runner import Batch, FreePlan, Runner
 from .compiled_plan import compile_config, compiled_plan
-from .library import import_openvino
+from .library import import_openvino, openvino_core
 from .plan_limits import check_plan_text
 
 # Types of recurrent ops in OpenVINO's .xml.
@@ -93,7 +93,6 @@ class _OpenVino(Backend):
         from .integer_reductions import lower_integer_reductions
         from .unpoolings import lower_unpoolings
 
-        ov = import_openvino()
         whole = ir.from_proto(model)
         mark_calls(whole)
         common.InlinePass()(whole)
@@ -104,13 +103,13 @@ class _OpenVino(Backend):
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message
             with as_file(inlined) as path:
-                return ov.Core().read_model(path)
-        return ov.Core().read_model(inlined.SerializeToString(deterministic=True))
+                return openvino_core().read_model(path)
+        return openvino_core().read_model(inlined.SerializeToString(deterministic=True))
 
     def _compile(self, model: onnx.ModelProto) -> None:
         """Read and compile a graph, as the later steps do with its plan."""
         graph = self._read(model)
-        import_openvino().Core().compile_model(graph, "CPU", compile_config(RunSettings()))
+        openvino_core().compile_model(graph, "CPU", compile_config(RunSettings()))
 
     def refusals(self, model: onnx.ModelProto) -> dict[str, str]:
         """Read and compile the graph; OpenVINO rarely names the node that it refuses."""
@@ -156,8 +155,7 @@ class _OpenVino(Backend):
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Add outputs to the plan; OpenVINO's importer keeps the names of tensors."""
         check_plan_text(plan)
-        ov = import_openvino()
-        core = ov.Core()
+        core = openvino_core()
         graph = core.read_model(plan)
         own = graph.output(0).get_names()
         ports = [port for op in graph.get_ordered_ops() for port in op.outputs()]
@@ -175,10 +173,9 @@ class _OpenVino(Backend):
     ) -> tuple[LayerTime, ...]:
         """Measure the layers with OpenVINO's counters."""
         check_plan_text(plan)
-        ov = import_openvino()
         from .profile import layer_times
 
-        graph = ov.Core().read_model(plan)
+        graph = openvino_core().read_model(plan)
         if _is_slow_with_free_batch(plan) or any(side.is_dynamic for side in _sides(graph)):
             graph.reshape(list(images.shape))
         return layer_times(graph, images, compile_config(settings, plan), seconds=seconds)
@@ -201,8 +198,7 @@ def _is_slow_with_free_batch(plan: Path) -> bool:
     text = plan.read_bytes()  # the .xml states the type of each op
     if not any(b'type="%s"' % kind in text for kind in _RECURRENT):
         return False
-    ov = import_openvino()
-    return bool(ov.Core().read_model(plan).input(0).partial_shape.is_dynamic)
+    return bool(openvino_core().read_model(plan).input(0).partial_shape.is_dynamic)
 
 
 BACKEND = _OpenVino()

@@ -16,7 +16,7 @@ from ...common.cpu import cpu_features, has_bf16
 from ...common.files import file_sha256
 from ...errors import InputFileError
 from ..base import RunSettings
-from .library import import_openvino
+from .library import import_openvino, openvino_core
 from .plan_limits import check_plan_graph
 
 
@@ -56,7 +56,7 @@ def compiled_plan(plan: Path, settings: RunSettings, batch: int | None = None) -
             "it computes in bf16, which this processor has no instructions for; build it again "
             "with --precision fp32 or int8"
         )
-    core, config = ov.Core(), compile_config(settings, plan)
+    core, config = openvino_core(), compile_config(settings, plan)
     cache, key = named_cache("openvino"), ""
     if settings.built is not None and builds_limit():  # not for plans of trials in a build
         key = _key(plan, batch, config, ov.__version__)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..layer_time import LayerTime
 from ..manifest import Precision
-from .library import import_openvino
+from .library import import_openvino, openvino_core
 from .profile import layer_times
 
 _SIZES = ((48, 160), (64, 160), (80, 80), (96, 160), (160, 80), (192, 64))
@@ -32,8 +32,7 @@ def convolution_peaks(
         config: OpenVINO's properties for engines; the precision is set here.
         progress: called with the share of the trials that is done, 0..1.
     """
-    ov = import_openvino()
-    capable = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capable = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     precisions: tuple[Precision, ...] = ("fp32", "int8")
     if "BF16" in capable:
         precisions = ("fp32", "bf16", "int8")

@@ -18,7 +18,7 @@ from ..base import RunSettings
 from ..plan_interface import check_ports
 from ..runner import FreePlan, Runner
 from .compiled_plan import compiled_plan
-from .library import import_openvino
+from .library import openvino_core
 
 _T = TypeVar("_T")
 
@@ -78,21 +78,19 @@ class OpenVinoRunner(Runner):
         self.streams = requests.streams
         self._requests: Pool[Any] | None = requests.pool
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch; waits for a free stream."""
         # A copy: the request's own output changes with the next batch.
-        return self.execute_and(feed, np.array)
+        return self._execute_and(feed, np.array)
 
-    def execute_and(self, feed: Any, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
+    def _execute_and(self, feed: Any, use: Callable[[npt.NDArray[np.float32]], _T]) -> _T:
         """Run one batch, and keep the stream until ``use`` has read the request's own output."""
-        assert self._requests is not None, f"{self.label} is closed"
+        assert self._requests is not None
         with self._requests.lend() as request:
             request.infer([feed], share_inputs=True)
             return use(request.get_output_tensor(0).data)
 
-    def close(self) -> None:
-        """Drop the compiled model."""
-        super().close()
+    def _release(self) -> None:
         self._requests = None
 
 
@@ -104,24 +102,21 @@ class RecurrentRunner(Runner):
     """
 
     def __init__(self, plan: Path, settings: RunSettings, *, label: str, max_batch: int) -> None:
-        ov = import_openvino()
-        shape = image_shape(ov.Core().read_model(plan))
+        shape = image_shape(openvino_core().read_model(plan))
         super().__init__(label=label, shape=shape, max_batch=max_batch)
         self.streams = max(1, settings.streams)
         self._plan, self._settings = plan, settings
         self._requests, self._compiling = dict[int, Requests](), Lock()
-        self._is_closed = False
         self._requests_of(1)  # so that a wrong plan fails here and not at the first batch
 
     def _requests_of(self, size: int) -> Requests:
         with self._compiling:
-            assert not self._is_closed, f"{self.label} is closed"
             if size not in self._requests:
                 compiled = compiled_plan(self._plan, self._settings, batch=size)
                 self._requests[size] = Requests.of(compiled, self._settings)
             return self._requests[size]
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch; waits for a free stream."""
         count = len(feed)
         # The next power of two, so that few sizes are compiled.
@@ -132,12 +127,8 @@ class RecurrentRunner(Runner):
             request.infer([filled], share_inputs=True)
             return np.array(request.get_output_tensor(0).data[:count])
 
-    def close(self) -> None:
-        """Drop the compiled models."""
-        super().close()
-        with self._compiling:
-            self._is_closed = True
-            self._requests.clear()
+    def _release(self) -> None:
+        self._requests.clear()
 
 
 def image_shape(model: Any) -> tuple[int, int, int]:

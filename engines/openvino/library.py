@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -27,6 +28,23 @@ def import_openvino() -> Any:
         openvino = _imported()
         _make_ready(openvino)
     return openvino
+
+
+def openvino_core() -> Any:
+    """Return the ``openvino.Core`` that this process uses for everything, and never destroys.
+
+    OpenVINO's CPU plugin gives the thread that loads it a stack for signal handlers. It frees that
+    stack when the Core and its models are gone, perhaps in another thread. After that, a signal
+    such as that of Ctrl-C would end the process with a segmentation fault.
+    """
+    openvino = import_openvino()
+    with _IMPORT_LOCK:  # a second Core would be destroyed
+        return _core(openvino)
+
+
+@cache
+def _core(openvino: Any) -> Any:
+    return openvino.Core()
 
 
 def _make_ready(openvino: Any) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..layer_time import BETWEEN, LayerTime
 from ..runner import Batch
-from .library import import_openvino
+from .library import openvino_core
 from .recurrent_origins import KINDS, onnx_names, origin_of
 
 _BLOCKS, _MIN_RUNS, _SECONDS = 5, 2, 2.0
@@ -47,9 +47,8 @@ def layer_times(
         config: OpenVINO's properties.
         seconds: how long to run it; None: two seconds. A block has at least two runs.
     """
-    ov = import_openvino()
     names = onnx_names(graph)
-    compiled = ov.Core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
+    compiled = openvino_core().compile_model(graph, "CPU", {**config, "PERF_COUNT": True})
     # Two runs before the blocks: the first warms up, the second estimates the time of a run.
     request, feed = compiled.create_infer_request(), np.ascontiguousarray(images)
     _run(request, feed)

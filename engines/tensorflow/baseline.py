@@ -60,7 +60,7 @@ class TensorFlowRunner(Runner):
         # The output of a mixed-precision model may be a 16-bit type.
         return np.asarray(self._call(feed).numpy(), np.float32)
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run a batch; return the output in the layout of converted graphs."""
         if self._spec.input.shape[0] == 1:
             return as_converted(self._run(feed), self._spec)
@@ -155,7 +155,7 @@ class _OnnxRunner(Runner):
         feeds, outputs = {self._spec.input.name: feed}, [self._spec.output.name]
         return np.asarray(self._session.run(outputs, feeds)[0], np.float32)
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run a batch."""
         if self._accepts_batches:
             return as_converted(self._run(feed), self._spec)

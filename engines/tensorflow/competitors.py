@@ -25,7 +25,7 @@ from ...convert.sources.freeze import freeze
 from ...convert.sources.tf_graph import import_tensorflow
 from ...errors import InputFileError
 from ...spec import ModelSpec
-from ..openvino.library import import_openvino
+from ..openvino.library import openvino_core
 from ..runner import Batch, Runner
 from .baseline import TensorFlowRunner, as_converted, as_source
 
@@ -63,8 +63,7 @@ class _OpenVinoRunner(Runner):
     """A model as OpenVINO's converter reads it; the label states the precision."""
 
     def __init__(self, function: Any, spec: ModelSpec) -> None:
-        ov = import_openvino()
-        compiled = ov.compile_model(_read(function, spec), "CPU")
+        compiled = openvino_core().compile_model(_read(function, spec), "CPU")
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         super().__init__(
             label=f"openvino as it is ({precision})",
@@ -81,23 +80,20 @@ class _OpenVinoRunner(Runner):
         is_whole = np.issubdtype(self._dtype, np.integer)
         return (np.round(feed) if is_whole else feed).astype(self._dtype, copy=False)
 
-    def execute(self, feed: Any) -> npt.NDArray[np.float32]:
+    def _execute(self, feed: Any) -> npt.NDArray[np.float32]:
         """Run one batch."""
         self._request.infer([feed], share_inputs=True)
         output = np.array(self._request.get_tensor(self._output).data, np.float32)
         return as_converted(output, self._spec)
 
-    def close(self) -> None:
-        """Drop the compiled model."""
-        super().close()
+    def _release(self) -> None:
         self._request = None
 
 
 def _read(function: Any, spec: ModelSpec) -> Any:
     """Return OpenVINO's model of the source. It cannot read Keras files, which are traced first."""
-    ov = import_openvino()
     if source_format(spec.source) != "keras":
-        model = ov.Core().read_model(spec.source.path)
+        model = openvino_core().read_model(spec.source.path)
         _port(model.inputs, spec.input.name, "input")
         return model
     tf = import_tensorflow()
@@ -108,7 +104,7 @@ def _read(function: Any, spec: ModelSpec) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frozen.pb"
         path.write_bytes(frozen.graph.SerializeToString())
-        return ov.Core().read_model(path)
+        return openvino_core().read_model(path)
 
 
 def _output(ports: Sequence[Any], spec: ModelSpec) -> Any:

@@ -220,8 +220,8 @@ def test_competitor_with_other_numbers_is_labeled(
     def wrong(self: Any, feed: Any) -> Any:
         return execute(self, feed) + 0.5
 
-    execute = competitors._OpenVinoRunner.execute
-    monkeypatch.setattr(competitors._OpenVinoRunner, "execute", wrong)
+    execute = competitors._OpenVinoRunner._execute
+    monkeypatch.setattr(competitors._OpenVinoRunner, "_execute", wrong)
     (model,) = compare([onnx_bundle], None, QUICK, SilentReporter(), COMPETITORS).models
     (other,) = (row for row in model.systems if row.kind == "competitor")
     assert other.label.endswith(", different output")

@@ -243,8 +243,8 @@ class Spoiled(type(openvino.BACKEND)):
 
     def open(self, plan: Path, **options: Any) -> Any:
         runner = super().open(plan, **options)
-        execute = runner.execute_and  # ``execute`` calls it, too
-        runner.execute_and = lambda feed, use: execute(feed, lambda out: use(np.roll(out, 7, -1)))
+        execute = runner._execute_and  # ``_execute`` calls it, too
+        runner._execute_and = lambda feed, use: execute(feed, lambda out: use(np.roll(out, 7, -1)))
         return runner
 
 
@@ -257,14 +257,14 @@ class FailsOnBatches(type(openvino.BACKEND)):
 
     def open(self, plan: Path, **options: Any) -> Any:
         runner = super().open(plan, **options)
-        execute = runner.execute_and
+        execute = runner._execute_and
 
         def changed(feed: Any, use: Any) -> Any:
             if len(feed) > 1 and self._raises:
                 raise RuntimeError("Node ReverseSequence_1 of type ReverseSequence")
             return execute(feed, lambda out: use(out[:1]))
 
-        runner.execute_and = changed
+        runner._execute_and = changed
         return runner
 
 

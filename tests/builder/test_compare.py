@@ -50,7 +50,7 @@ class Formula(Runner):
         super().__init__(label="formula", shape=(3, 64, 96), max_batch=1)
         self.function = function
 
-    def execute(self, feed: Batch) -> np.ndarray:
+    def _execute(self, feed: Batch) -> np.ndarray:
         return self.function(feed)
 
 

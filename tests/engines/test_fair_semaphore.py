@@ -70,7 +70,7 @@ def test_number_of_places_is_a_limit() -> None:
 
 
 class Sleeper(Runner):
-    def execute(self, feed: np.ndarray) -> np.ndarray:
+    def _execute(self, feed: np.ndarray) -> np.ndarray:
         time.sleep(0.005)
         return feed
 

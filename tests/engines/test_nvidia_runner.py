@@ -23,7 +23,7 @@ from ocr_trt.engines.nvidia.infer_request import PlanSettings
 from ocr_trt.engines.nvidia.load_plan import engine_from_plan
 from ocr_trt.engines.nvidia.plan_runner import PlanRunner
 from ocr_trt.engines.targets import backend
-from ocr_trt.errors import EngineBuildError, InputFileError, TargetMissingError
+from ocr_trt.errors import ClosedError, EngineBuildError, InputFileError, TargetMissingError
 
 from .gpu_stand_in import StandInDevice, plan_of, stand_in_trt
 
@@ -156,7 +156,7 @@ def test_batch_outside_the_profiles_is_refused(images: np.ndarray) -> None:
 def test_closed_runner_raises(images: np.ndarray) -> None:
     runner = SimulatedGpu().runner
     runner.close()
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(ClosedError, match="plan is closed"):
         runner.run(images[:1])
 
 
@@ -167,7 +167,7 @@ def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -
     def run() -> None:
         try:
             simulated.runner.run(images[:1])
-        except ValueError as error:
+        except ClosedError as error:
             errors.append(str(error))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
@@ -183,8 +183,8 @@ def test_close_waits_for_batches_and_wakes_waiting_threads(images: np.ndarray) -
     for thread in (*threads, closing):
         thread.join(timeout=10)
         assert not thread.is_alive()
-    assert set(errors) <= {"plan is closed"}
-    with pytest.raises(ValueError, match="closed"):
+    assert not errors, "they had begun when the runner was closed"
+    with pytest.raises(ClosedError, match="plan is closed"):
         simulated.runner.run(images[:1])
 
 

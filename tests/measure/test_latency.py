@@ -50,7 +50,7 @@ class Sleeper(Runner):
         super().__init__(label=label, shape=(1, 2, 2), max_batch=4)
         self.seconds, self.log = seconds, log
 
-    def execute(self, feed: Batch) -> np.ndarray:
+    def _execute(self, feed: Batch) -> np.ndarray:
         self.log.append(self.label)
         time.sleep(self.seconds)
         return feed

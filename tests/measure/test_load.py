@@ -31,7 +31,7 @@ class Sleeper(Runner):
         self.queries = self.now = self.most = 0
         self._counting = Lock()
 
-    def execute(self, feed: Batch) -> np.ndarray:
+    def _execute(self, feed: Batch) -> np.ndarray:
         with self._counting:
             self.queries += 1
             self.now += 1

@@ -22,11 +22,11 @@ class FunctionRunner(Runner):
         super().__init__(label="function", shape=shape, max_batch=max_batch)
         self.function, self.fed, self.closed = function, list[tuple[int, ...]](), False
 
-    def execute(self, feed: Batch) -> np.ndarray:
+    def _execute(self, feed: Batch) -> np.ndarray:
         self.fed.append(feed.shape)
         return self.function(feed)
 
-    def close(self) -> None:
+    def _release(self) -> None:
         self.closed = True
 
 

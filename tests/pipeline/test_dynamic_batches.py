@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.engines.runner import Batch
-from ocr_trt.errors import ReaderClosedError
+from ocr_trt.errors import ClosedError
 from ocr_trt.pipeline.clock import StageClock, untimed
 from ocr_trt.pipeline.dynamic_batches import DynamicBatches
 from ocr_trt.pipeline.reader import OcrReader
@@ -187,5 +187,5 @@ def test_closed_batches_read_what_waits_and_refuse_more() -> None:
             pass
         own.close()
         assert waiting.result() == 3
-    with pytest.raises(ReaderClosedError):
+    with pytest.raises(ClosedError):
         own.recognize(own._engine, lines(1), untimed)

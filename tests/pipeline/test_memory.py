@@ -16,7 +16,7 @@ from ocr_trt.pipeline.scales import detect_at_scales
 from ocr_trt.spec import spec_from_dict
 
 class Bright(Runner):
-    def execute(self, feed):
+    def _execute(self, feed):
         return (feed[:, :1] > 0.5).astype(np.float32)
 
 spec = spec_from_dict({

@@ -21,7 +21,7 @@ from PIL import Image
 
 from ocr_trt import Reader, ReadResult, TextLine, open_reader
 from ocr_trt.engines.runner import Batch
-from ocr_trt.errors import InputFileError, OcrTrtError, ReaderClosedError, SpecError, UserError
+from ocr_trt.errors import ClosedError, InputFileError, OcrTrtError, SpecError, UserError
 from tests.pipeline.functions import (
     bright_is_text,
     brightness_as_letter,
@@ -246,7 +246,7 @@ def test_close_waits_for_reads_and_refuses_later_ones() -> None:
         lambda: reader.read_all(PAGES),
         lambda: asyncio.run(reader.aread(PAGES[0])),
     ):
-        with pytest.raises(ReaderClosedError, match="open_reader") as refused:
+        with pytest.raises(ClosedError, match="open_reader") as refused:
             use()
         assert isinstance(refused.value, OcrTrtError)
 
@@ -268,7 +268,7 @@ def test_reads_that_wait_when_the_reader_is_closed_raise_an_error() -> None:
 
     first, *others = asyncio.run(main())
     assert isinstance(first, ReadResult)
-    assert all(isinstance(other, ReaderClosedError) for other in others)
+    assert all(isinstance(other, ClosedError) for other in others)
 
 
 def test_engines_are_closed_with_the_reader() -> None:
@@ -294,7 +294,7 @@ def test_reader_of_bundles_reads_files_and_survives_pickling(
         with ThreadPoolExecutor(16) as threads:
             files = sorted(shared_images.glob("*.png")) * 8
             assert list(threads.map(reader.read, files)) == [reader.read(f) for f in files]
-    with pytest.raises(ReaderClosedError):
+    with pytest.raises(ClosedError):
         pickle.dumps(reader)
     with pytest.raises(SpecError, match="expected a detector"):
         open_reader(recognizer_bundle, detector_bundle)
@@ -334,7 +334,7 @@ if child := os.fork():
 else:
     try:
         reader.read(image)
-    except ocr_trt.ReaderClosedError as error:
+    except ocr_trt.ClosedError as error:
         print(error, flush=True)
         os._exit(7)
 del reader
