@@ -9,6 +9,7 @@ import onnx_ir as ir
 from ..common.frozen_model import FrozenModel
 from ..common.input_size import by_area
 from ..compression.decisions import Decision, Factor
+from ..compression.layers import weighted_layers
 from ..compression.op_shares import factored_parts, op_work
 from ..convert.audit import COUNTED
 from ..convert.graph import result_name
@@ -148,12 +149,15 @@ def _kept(
     graph = smaller[max(smaller, key=by_area)]
     work = op_work(graph.model)
     flops = {name: work[name].flops if name in work else 0 for name in original}
+    after = {each.name: each for each in weighted_layers(ir.from_proto(graph.model).graph)}
     for part, layer in factored_parts(original, graph.model).items():
         flops[layer] += work[part].flops
     found = dict[str, tuple[float, tuple[int, int] | None]]()
     for name, before in original.items():
-        known, remaining = search.shrinker.layers.get(name), graph.channels.get(name)
-        channels = (known.outputs, len(remaining)) if known and remaining else None
+        known, now = search.shrinker.layers.get(name), after.get(name)
+        channels = (known.outputs, now.outputs) if known and now else None
+        if channels is not None and channels[0] == channels[1]:
+            channels = None
         found[name] = (flops[name] / before.flops if before.flops else 1.0, channels)
     return found
 

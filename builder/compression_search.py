@@ -105,8 +105,9 @@ class CompressionSearch:
     def dead_channels(self) -> int:
         """How many outputs of layers do nothing."""
         graph = ir.from_proto(self.job.graphs[max(self.job.graphs, key=by_area)]).graph
-        layers = (layer for layer in weighted_layers(graph) if layer.name in self.dead)
-        return sum(layer.outputs - len(self.dead[layer.name]) for layer in layers)
+        alive = self.shrinker.layers
+        layers = (layer for layer in weighted_layers(graph) if layer.name in alive)
+        return sum(layer.outputs - alive[layer.name].outputs for layer in layers)
 
     def sparse_layers(self, stop: CompressionStop) -> int:
         """How many layers of a network got 2:4 sparse weights."""

@@ -12,15 +12,14 @@ from ..common.scratch import scratch_folder
 from ..compression.dead_channels import composed
 from ..engines.bundle import tree_sha256
 from ..engines.manifest import Compression, Latency
-from ..engines.points_text import loss_text
 from ..errors import BudgetError, ConversionError, EngineBuildError
 from ..measure.latency import EQUAL
-from ..ocr.metrics.metric import METRICS
 from .build_engine import build_engine
 from .calibrate import Calibrators
+from .compression_reason import too_few, why_accepted, why_over_budget
 from .compression_report import compression_report
 from .compression_search import CompressionSearch
-from .compression_trials import DISAGREEMENT, CompressionTrial, certain_loss, graphs_of
+from .compression_trials import graphs_of
 from .job import TargetJob
 from .judge import compare_latency
 from .path_bisection import CompressionStop
@@ -64,6 +63,12 @@ def with_compression(
             "layers were trained with; compression would change the layers"
         )
         return _unchanged(plain, Compression(reason=_none(reason), images=0, data_sha256=images))
+    result = job.baseline.result
+    if result is not None and (few := too_few(len(result.labels))):
+        job.reporter.note(
+            f"{few}: compressed networks are judged by their agreement with the model on them; "
+            "give more labeled samples with --data"
+        )
     # Deconvolutions are neither fitted nor pruned; the convolutions that replace them are.
     lowered = {size: job.target.lower(graph) for size, graph in job.graphs.items()}
     search = CompressionSearch(replace(job, graphs=lowered), calibrator)
@@ -123,20 +128,8 @@ def _attempts(
 
 
 def _over_budget(search: CompressionSearch) -> str:
-    """Return why no network that was measured is within budget."""
-    budget = search.job.spec.accuracy.max_loss
-    best = search.bisection.measured[0]
-    trial = best.trial
-    text = f"the network with {100 * trial.kept_flops:.0f} % of the FLOPs {_points(trial)}"
-    if certain_loss(trial) <= budget:
-        text += (
-            f", and the samples cannot tell whether its loss is within {budget:g}; its agreement "
-            f"with the model is {100 * trial.agreement:.2f} %, less than the "
-            f"{100 - DISAGREEMENT * budget:g} % that are required then"
-        )
-    else:
-        text += f", more than {budget:g}"
-    return f"{text}; smaller networks lose more"
+    first = search.bisection.measured[0]
+    return why_over_budget(first.trial, search.job.spec.accuracy.max_loss)
 
 
 def _attempt(
@@ -193,20 +186,8 @@ def _replace(folder: Path, other: Path) -> None:
     shutil.copytree(other, folder, dirs_exist_ok=True)
 
 
-def _points(trial: CompressionTrial) -> str:
-    """Return the points that a network loses or gains, with their interval."""
-    return loss_text(trial.metric.loss, trial.interval, of=METRICS[trial.metric.name].title)
-
-
 def _why_kept(search: CompressionSearch, stop: CompressionStop, kept: _Attempt) -> str:
-    trial, budget = stop.trial, search.job.spec.accuracy.max_loss
-    parts = [f"{_points(trial)} in fp32; {budget:g} may be lost"]
-    if not stop.judgement.can_tell:
-        parts.append(
-            f"too few samples ({trial.metric.samples}) to tell whether the loss is within budget, "
-            f"so the agreement with the model was checked: {100 * trial.agreement:.2f} %, at least "
-            f"{max(0.0, 100 - DISAGREEMENT * budget):g} % are required"
-        )
+    parts = why_accepted(stop.trial, stop.judgement, search.job.spec.accuracy.max_loss)
     if search.is_measured_on_fitted:
         parts.append(
             "measured on the images that the weights were fitted to; to be sure, give other "

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from ..convert.graph import constant, constant_input, name_of, reads_of, result_name
+from ..convert.graph import constant, constant_input, name_of, not_none, reads_of, result_name
 from .channel_relation import FIXED, Atoms, Relation, fixed_labels
 from .channel_rules import RULES
 from .channel_walk import Walk
@@ -23,7 +23,8 @@ Channels = npt.NDArray[np.int64]
 class Places:
     """Where a tensor has channels of a group."""
 
-    axis: int
+    axis: int | None
+    """None: the same channel is at all places, such as that of a tensor with one channel."""
     channels: Channels
     """The channel at each place of the axis; -1 for channels of other groups."""
 
@@ -197,10 +198,17 @@ def _group(
             if node.op_type in LAYERS
             and constant_input(node, 1) is not None
             and node.inputs[0] is not None
-            and node.inputs[0].name in places
+            and (source := places.get(node.inputs[0].name or "")) is not None
+            # A MatMul may mix another axis, such as the width, and read each channel alone.
+            and source.axis in (None, channel_axis(node))
         ),
         places=places,
     )
+
+
+def channel_axis(node: ir.Node) -> int:
+    """Return the axis of the channels that a layer reads and writes."""
+    return 1 if node.op_type != "MatMul" else len(not_none(node.outputs[0]).shape or ()) - 1
 
 
 def _rows(
@@ -229,8 +237,9 @@ def _places(
     found = dict[str, Places]()
     for value in values:
         labels = relation.labels[value]
-        if len(labels.varying) == 1 and value.name:
+        if len(labels.varying) <= 1 and value.name:
             channels = channel_of[labels.atoms.reshape(-1)]
             if (channels >= 0).any():
-                found[value.name] = Places(axis=labels.varying[0], channels=channels)
+                axis = labels.varying[0] if labels.varying else None
+                found[value.name] = Places(axis=axis, channels=channels)
     return found

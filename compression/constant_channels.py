@@ -18,6 +18,7 @@ import onnx_ir as ir
 from ..common.onnx_session import onnx_session, refusals
 from ..convert.analysis.axes import UNARY
 from ..convert.graph import OPSET, attribute, constant, graph_of, input_of, not_none
+from .channel_groups import channel_axis
 from .channel_relation import Labels, Relation, aligned
 from .layers import WeightedLayer, layer_of
 
@@ -56,14 +57,11 @@ class ConstantChannels:
         """Return the constant of each input channel; None if the labels are along another axis."""
         labels = self.relation.labels.get(not_none(node.inputs[0]))
         numbers = self.along(node.inputs[0])
-        if labels is None or len(numbers) != layer.channels:
+        if labels is None or labels.varying not in ([], [channel_axis(node)]):
             return None
-        return numbers if labels.varying in ([], [result_axis(node, labels)]) else None
-
-
-def result_axis(node: ir.Node, labels: Labels) -> int:
-    """Return the axis of the channels that a layer reads and writes."""
-    return 1 if node.op_type == "Conv" else labels.atoms.ndim - 1
+        if not labels.varying:  # the same channel at all places
+            numbers = np.broadcast_to(numbers, layer.channels)
+        return numbers if len(numbers) == layer.channels else None
 
 
 def constant_channels(graph: ir.Graph, relation: Relation) -> ConstantChannels:
@@ -86,7 +84,7 @@ def _of_results(node: ir.Node, known: ConstantChannels) -> list[tuple[ir.Value, 
         layer = layer_of(node)
         return [] if layer is None else [(result, _of_layer(node, layer, labels, known))]
     if node.op_type in _MOVES or node.op_type in _KEEP_ZERO:
-        constants = _of_inputs(node, known)
+        constants = _of_inputs(node, labels, known)
         if node.op_type in _KEEP_ZERO:
             constants = {atom: c for atom, c in constants.items() if c == 0}
             constants = {} if node.op_type == "Pad" and _pads_with_others(node) else constants
@@ -99,14 +97,19 @@ def _of_results(node: ir.Node, known: ConstantChannels) -> list[tuple[ir.Value, 
     return []
 
 
-def _of_inputs(node: ir.Node, known: ConstantChannels) -> Constants:
+def _of_inputs(node: ir.Node, labels: Labels, known: ConstantChannels) -> Constants:
     """Return the atoms that are the same constant in all inputs of a Concat, or in the only one."""
     values = list(node.inputs) if node.op_type == "Concat" else [node.inputs[0]]
+    if len(values) > 1 and attribute(node, "axis") % labels.atoms.ndim not in labels.varying:
+        # One behind the other along another axis: each channel has values of all inputs, whose
+        # atoms may differ from those of the result.
+        numbers = np.stack([known.along(v) + np.zeros(labels.atoms.size) for v in values])
+        return _by_atom(labels, np.where((numbers == numbers[0]).all(0), numbers[0], np.nan))
     found, others = Constants(), set[int]()
     for value in values:
-        labels = known.relation.labels.get(not_none(value))
+        own = known.relation.labels.get(not_none(value))
         constants = known.by_value.get(not_none(value), {})
-        for atom in set() if labels is None else set(labels.atoms.reshape(-1).tolist()):
+        for atom in set() if own is None else set(own.atoms.reshape(-1).tolist()):
             number = constants.get(atom)
             if number is None or found.setdefault(atom, number) != number:
                 others.add(atom)
@@ -126,7 +129,7 @@ def _of_layer(
     node: ir.Node, layer: WeightedLayer, labels: Labels, known: ConstantChannels
 ) -> Constants:
     """Return the constant outputs of a layer."""
-    if labels.atoms.size != layer.outputs or labels.varying != [result_axis(node, labels)]:
+    if labels.atoms.size != layer.outputs or labels.varying != [channel_axis(node)]:
         return {}  # it mixes another axis
     values = known.of_layer(node, layer)
     if values is None:

@@ -23,7 +23,7 @@ from ..convert.graph import Graphs, constant, drop_unused_initializers, not_none
 from .channel_groups import LAYERS, ChannelGroup, Grouping, group_channels
 from .constant_channels import ConstantChannels, constant_channels, folded, is_padded
 from .decisions import Prune, SmallerGraph
-from .layers import layer_of, set_weights
+from .layers import layer_of, set_bias
 from .prune import prune_channels
 
 Kept = dict[str, tuple[int, ...]]
@@ -96,7 +96,8 @@ def _dead_of_graph(graph: ir.Graph) -> tuple[Grouping, dict[str, set[int]]]:
             for group in grouping.groups:
                 places = group.places.get(value.name or "")
                 if places is not None and group.name in dead:
-                    dead[group.name] -= set(places.channels[mask].tolist())
+                    channels = np.broadcast_to(places.channels, mask.shape)
+                    dead[group.name] -= set(channels[mask].tolist())
     return grouping, dead
 
 
@@ -155,7 +156,8 @@ def _fold(graph: ir.Graph, decisions: list[Prune]) -> None:
             sums, _ = folded(layer, numbers)
             bias = layer.bias if layer.bias is not None else np.zeros(layer.outputs)
             if sums.any():
-                set_weights(node, layer.weights.astype(np.float64), bias + sums)
+                # New weights would no longer tie the channels of layers that share them.
+                set_bias(node, bias + sums)
 
 
 def _of_removed(

@@ -227,9 +227,17 @@ def set_weights(node: ir.Node, weights: Matrix, bias: Matrix | None) -> None:
         for scale in ("alpha", "beta", "transB"):  # they are in the weights that a layer states
             node.attributes.pop(scale, None)
     _set_constant(node, 1, matrix, f"{name}.weight")
-    if bias is None:
-        return
-    vector = bias.astype(np.float32)
+    if bias is not None:
+        set_bias(node, bias)
+
+
+def set_bias(node: ir.Node, bias: Matrix) -> None:
+    """Give a layer a new bias (out,); its weights stay shared with other layers that have them.
+
+    A MatMul has a bias if only an Add of a constant reads its result.
+    """
+    vector, name = bias.astype(np.float32), name_of(node.outputs[0])
+    node.attributes.pop("beta", None)  # a factor of a Gemm's bias, which is in the one it states
     if node.op_type != "MatMul":
         _set_constant(node, 2, vector, f"{name}.bias")
     elif (found := added_constant(node)) is not None:

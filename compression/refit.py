@@ -125,7 +125,7 @@ def _waves(
     """Return the layers to fit, in groups: no layer depends on another one of its group.
 
     A layer is fitted if a tensor that it reads has other values than in the original graph, and the
-    original graph has its result.
+    original graph has its result, at the same positions.
     """
     known = {name for node in original.graph.node for name in node.output}
     before = {layer.name: layer for layer in weighted_layers(ir.from_proto(original).graph)}
@@ -136,7 +136,8 @@ def _waves(
         level = max((depth.get(each, 0) for each in read), default=0)
         layer, old = layers.get(name), before.get(name)
         is_changed = not changed.isdisjoint(read)
-        if layer is not None and is_changed and name in known and (only is None or name in only):
+        can_fit = layer is not None and name in known and not _has_fewer_rows(layer, old, channels)
+        if can_fit and is_changed and (only is None or name in only):
             if level == len(waves):
                 waves.append([])
             waves[level].append(name)
@@ -150,3 +151,10 @@ def _waves(
             if is_changed or has_new_weights or result in channels or result not in known:
                 changed.add(result)
     return waves
+
+
+def _has_fewer_rows(
+    layer: WeightedLayer, old: WeightedLayer | None, channels: Mapping[str, tuple[int, ...]]
+) -> bool:
+    """Whether channels were removed along another axis than that which a MatMul mixes."""
+    return layer.name in channels and old is not None and layer.outputs == old.outputs

@@ -73,7 +73,10 @@ def _of_remaining(
 ) -> LayerStatistics:
     """Return the statistics of the input channels that a layer still has."""
     kept = channels.get(layer.source)
-    return statistics if kept is None else statistics.of_channels(kept, layer.taps)
+    # A MatMul may mix another axis than that of the removed channels. Then it reads as many inputs.
+    if kept is None or len(statistics.mean) == layer.channels * layer.taps:
+        return statistics
+    return statistics.of_channels(kept, layer.taps)
 
 
 def _checked(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...engines.points_text import bounds_text, loss_text, signed_points
+from ...measure.bootstrap import MIN_IMAGES
 from ...ocr.metrics.metric import METRICS
 from ...report.page import render
 from ...report.plots import TradeOff, tradeoff_plot
@@ -74,23 +75,38 @@ def _default_text(report: PairsReport) -> list[str]:
 
 def _verdict_text(report: PairsReport) -> list[str]:
     """Return why the chosen pair counts as within the budget, if its labels do not show it."""
-    chosen, images = report.chosen, report.images
+    chosen, images = report.chosen, _images(report)
     if chosen.verdict == "agrees":
         why = (
-            f"The labels of {images} images cannot show that the loss is within the budget"
+            f"The labels of {images} cannot show that the loss is within the budget"
             if report.labeled
             else "The images have no labels"
         )
         return [
             f"{why}, so the agreement decides: with the lines of the models themselves as the "
             f"ground truth, its end-to-end hmean is {100 * (chosen.agreement or 0):.2f}."
+            f"{_few_images(report)}"
         ]
     if chosen.verdict == "unsure":
         return [
-            f"The {images} images cannot show that the loss is within the budget; the pair was "
-            "accepted by its estimated loss (--accept-unsure)."
+            f"T{images[1:]} cannot show that the loss is within the budget; the pair was accepted "
+            f"by its estimated loss (--accept-unsure).{_few_images(report)}"
         ]
     return []
+
+
+def _images(report: PairsReport) -> str:
+    return "the one image" if report.images == 1 else f"the {report.images} images"
+
+
+def _few_images(report: PairsReport) -> str:
+    """Return what so few images cannot show; "" if there are enough for an interval."""
+    if report.images >= MIN_IMAGES:
+        return ""
+    return (
+        f" A confidence interval requires {MIN_IMAGES} images: on others, the pair may lose more. "
+        "Give more of them with --data to be sure."
+    )
 
 
 def _unsure_text(report: PairsReport) -> list[str]:
@@ -110,8 +126,8 @@ def _unsure_text(report: PairsReport) -> list[str]:
     advice = f"About {needed} labeled images would show it" if needed else "More images may show it"
     return [
         f"Not decided: {row.label} may be {chosen.predicted / row.predicted:.2f}x as fast as the "
-        f"chosen pair. {_loss_text(row)[:1].upper()}{_loss_text(row)[1:]}, so the {report.images} "
-        f"images cannot show whether it is within {report.budget:g} points. {advice}; "
+        f"chosen pair. {_loss_text(row)[:1].upper()}{_loss_text(row)[1:]}, so "
+        f"{_images(report)} cannot show whether it is within {report.budget:g} points. {advice}; "
         "--accept-unsure accepts it by its estimated loss."
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 
 from ocr_trt.builder import build, smaller_engine
 from ocr_trt.builder.cache_key import request_facts
+from ocr_trt.builder.compression_reason import why_accepted, why_over_budget
 from ocr_trt.builder.compression_trials import CompressionRunner, CompressionTrial, judged
 from ocr_trt.builder.path_bisection import CompressionStop, PathBisection
 from ocr_trt.builder.precision_page import FILES
-from ocr_trt.common.progress import SilentReporter
+from ocr_trt.common.progress import LogReporter, SilentReporter
 from ocr_trt.compression.decisions import Factor
 from ocr_trt.compression.greedy_path import PathPoint
 from ocr_trt.compression.sparsify import is_2_4
@@ -309,6 +311,47 @@ def test_rule_of_acceptance(
 ) -> None:
     judgement = judged(trial(lost, high, agreement), 0.5)
     assert (judgement.is_within, judgement.can_tell) == expected
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 20])
+@pytest.mark.parametrize("labeled", [True, False])
+def test_reason_states_what_the_samples_cannot_show(samples: int, labeled: bool) -> None:
+    high = None if samples < 8 else 1.5
+    own = trial(-0.1, high, 0.999)
+    own = own.model_copy(
+        update={"metric": own.metric.model_copy(update={"samples": samples, "labeled": labeled})}
+    )
+    text = "; ".join(why_accepted(own, judged(own, 0.5), 0.5))
+    assert "gains 0.10 points of hmean" in text
+    assert "0.5 may be lost" in text
+    assert ("98.75 %" if labeled else "99.5 %") in text
+    assert "the agreement with the model decided: 99.90 %" in text
+    assert ("requires 8" in text) == ("at least 8 labeled samples" in text) == (samples < 8)
+    assert ("without labels" in text) == ("against the output" in text) == (not labeled)
+    over = own.model_copy(update={"metric": own.metric.model_copy(update={"engine": 0.8})})
+    text = why_over_budget(over, 0.5)
+    assert "loses 10.00 points" in text
+    assert ("requires 8" in text) == ("--data" in text) == (samples < 8)
+
+
+def test_too_few_samples_are_named_before_the_search(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With two images, the agreement on them decides, and the build states it."""
+    images, spec = write_words(tmp_path / "two", 2), compressible_spec(tmp_path)
+    logger = logging.getLogger("few")
+    with caplog.at_level(logging.INFO, "few"):
+        request = compress_request(spec, images, tmp_path / "out")
+        (result,) = build(request, reporter=LogReporter(logger))
+    assert result.error is None
+    (note,) = [text for text in caplog.messages if "2 samples cannot show" in text]
+    assert "--data" in note
+    compression = load_bundle(result.folder).manifest.compression
+    assert compression is not None
+    assert compression.is_applied, compression.reason
+    assert not compression.can_tell
+    assert compression.interval is None
+    assert "2 samples cannot show" in compression.reason
 
 
 def bisected(allowed: int) -> tuple[PathBisection, list[int]]:

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from ocr_trt.common.onnx_session import onnx_session
-from ocr_trt.compression.channel_groups import ChannelGroup
+from ocr_trt.compression.channel_groups import ChannelGroup, channel_groups
 from ocr_trt.plugins.max_pool_argmax_2d import BODY as POOL
 from ocr_trt.plugins.max_unpool_2d import BODY as UNPOOL
 from ocr_trt.plugins.onnx_function import add_function
@@ -211,3 +211,46 @@ def _multiply(target: ir.Graph, value: ir.Value, mask: np.ndarray, axis: int) ->
         if user is not node:
             user.replace_input_with(index, node.outputs[0])
     target.insert_after(value.producer(), node)  # type: ignore[arg-type]
+
+
+def chosen_channels(group: ChannelGroup, rng: np.random.Generator) -> tuple[int, ...]:
+    """Choose channels to keep at random, equally many in each row."""
+    if group.rows:
+        count = int(rng.integers(1, min(map(len, group.rows)) + 1))
+        rows = [rng.choice(row, count, replace=False) for row in group.rows]
+        rest = set(range(group.size)).difference(*group.rows)
+        return tuple(sorted({*np.concatenate(rows).tolist(), *rest}))
+    free = sorted(set(range(group.size)) - group.fixed)
+    count = int(rng.integers(1, len(free) + 1))
+    kept = {*group.fixed, *rng.choice(free, count, replace=False).tolist()}
+    # A tensor needs one channel at least: parts of a Split have some of the channels only.
+    for places in group.places.values():
+        if not kept & places.found:
+            kept.add(min(places.found))
+    return tuple(sorted(kept))
+
+
+def zero_channels(model: ir.Model, rng: np.random.Generator) -> int:
+    """Set the weights to some channels, or those that read them, to 0; return how many layers."""
+    count = 0
+    for group in channel_groups(model.graph):
+        if not group.is_prunable or rng.random() < 0.3:
+            continue
+        dead = rng.choice(group.size, max(1, group.size // 4), replace=False)
+        as_constants = rng.random() < 0.6
+        for node in model.graph:
+            value = node.inputs[0] if as_constants is False and node.inputs else node.outputs[0]
+            places = group.places.get(value.name or "") if value is not None else None
+            if node.op_type not in ("Conv", "MatMul", "ConvTranspose") or places is None:
+                continue
+            weights = node.inputs[1]
+            if weights is None or weights.const_value is None:
+                continue
+            array = weights.const_value.numpy().copy()
+            axis = (0 if as_constants else 1) if node.op_type == "Conv" else int(as_constants)
+            where = np.isin(places.channels, dead)
+            if array.shape[axis] == len(where):
+                array[(slice(None),) * axis + (where,)] = 0
+                weights.const_value = ir.tensor(array, name=weights.name)
+                count += 1
+    return count

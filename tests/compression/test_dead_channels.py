@@ -8,14 +8,14 @@ import onnx_ir as ir
 import pytest
 
 from ocr_trt.common.input_size import InputSize
-from ocr_trt.compression.channel_groups import channel_groups, group_channels
+from ocr_trt.compression.channel_groups import group_channels
 from ocr_trt.compression.constant_channels import constant_channels
 from ocr_trt.compression.dead_channels import remove_dead_channels
 from ocr_trt.compression.decisions import SmallerGraph
 from ocr_trt.plugins.max_pool_argmax_2d import BODY as POOL
 from ocr_trt.plugins.max_unpool_2d import BODY as UNPOOL
 from ocr_trt.plugins.onnx_function import add_function
-from tests.compression.random_channels import RandomGraph, run, with_shapes
+from tests.compression.random_channels import RandomGraph, run, with_shapes, zero_channels
 from tests.convert.helpers import graph
 
 _SIZE = InputSize(8, 8)
@@ -31,37 +31,11 @@ def _removed(model: ir.Model, atol: float = 1e-5) -> SmallerGraph:
     return smaller
 
 
-def _kill(model: ir.Model, rng: np.random.Generator) -> int:
-    """Set the weights to some channels, or those that read them, to 0; return how many layers."""
-    count = 0
-    for group in channel_groups(model.graph):
-        if not group.is_prunable or rng.random() < 0.3:
-            continue
-        dead = rng.choice(group.size, max(1, group.size // 4), replace=False)
-        as_constants = rng.random() < 0.6
-        for node in model.graph:
-            value = node.inputs[0] if as_constants is False and node.inputs else node.outputs[0]
-            places = group.places.get(value.name or "") if value is not None else None
-            if node.op_type not in ("Conv", "MatMul", "ConvTranspose") or places is None:
-                continue
-            weights = node.inputs[1]
-            if weights is None or weights.const_value is None:
-                continue
-            array = weights.const_value.numpy().copy()
-            axis = (0 if as_constants else 1) if node.op_type == "Conv" else int(as_constants)
-            where = np.isin(places.channels, dead)
-            if array.shape[axis] == len(where):
-                array[(slice(None),) * axis + (where,)] = 0
-                weights.const_value = ir.tensor(array, name=weights.name)
-                count += 1
-    return count
-
-
 def test_zeroed_channels_of_random_graphs_disappear() -> None:
     count = 0
     for seed in range(8):
         model = RandomGraph(seed).build(3, transformer=seed % 2 == 0)
-        assert _kill(model, np.random.default_rng(seed))
+        assert zero_channels(model, np.random.default_rng(seed))
         count += bool(_removed(model).channels)
     # Not those whose constant meets padding, or that a ConvTranspose computes.
     assert count >= 6
@@ -211,3 +185,41 @@ def test_a_cast_to_a_type_that_numpy_does_not_have_hides_constants(to: str) -> N
     found = _constants(lines + "y = Conv (d, last)", w=_dead_first((4, 3, 3, 3)))
     assert found["a"] == {0}
     assert found["c"] == found["d"] == set()
+
+
+def test_a_channel_that_is_constant_in_one_of_two_maps_beside_each_other_stays() -> None:
+    lines = "a = Conv (image, w, b)\nc = Conv (image, v)\nt = Concat <axis = 2> (a, c)\n"
+    other = np.random.default_rng(3).standard_normal((4, 3, 3, 3))
+    known = {"w": _dead_first((4, 3, 3, 3)), "b": np.ones(4)}
+    assert not _removed(_model(lines + "y = Conv (t, last)", v=other, **known)).channels
+    # The same constant in both.
+    both = _removed(_model(lines.replace("v)", "w, b)") + "y = Conv (t, last)", **known))
+    assert both.channels["t"] == (1, 2, 3)
+
+
+def test_constants_are_folded_once_into_layers_that_share_their_weights() -> None:
+    lines = "a = Conv (image, w, b)\nc = Conv (image, w, d)\n"
+    lines += "e = Conv (a, w2, b2)\nf = Conv (c, w2)\ns = Concat <axis = 1> (e, f)\n"
+    smaller = _removed(
+        _model(
+            lines + "y = Conv (s, wide)",
+            w=_dead_first((4, 3, 3, 3)), b=np.arange(1.0, 5), d=np.arange(2.0, 6),
+            wide=np.ones((2, 8, 1, 1)),
+        ),
+        atol=1e-3,  # the values are up to 400
+    )  # fmt: skip
+    assert smaller.channels["a"] == smaller.channels["c"] == (1, 2, 3)
+    assert smaller.model.graph.node[2].input[1] == smaller.model.graph.node[3].input[1]
+
+
+def test_a_part_of_a_split_with_one_channel_keeps_it() -> None:
+    """Nothing needs the part: the layer that reads it has no weights but zeros."""
+    lines = "a = Conv (image, w, b)\np, q = Split <axis = 1> (a, sizes)\n"
+    lines += "c = Conv (p, zero)\nd = Conv (q, three)\ne = Add (c, d)\ny = Conv (e, last)"
+    text = f"t (float[1, 3, 8, 8] image) => (y) {{ {lines} }}"
+    rng = np.random.default_rng(1)
+    shapes = {"w": (4, 3, 3, 3), "b": (4,), "three": (4, 3, 1, 1), "last": (2, 4, 1, 1)}
+    arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    zero = np.zeros((4, 1, 1, 1), np.float32)
+    smaller = _removed(with_shapes(graph(text, sizes=np.array([1, 3]), zero=zero, **arrays)))
+    assert len(smaller.channels.get("a", (0, 1, 2, 3))) == 4

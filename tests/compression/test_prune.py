@@ -7,31 +7,14 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from ocr_trt.compression.channel_groups import ChannelGroup, channel_groups
+from ocr_trt.compression.channel_groups import channel_groups
 from ocr_trt.compression.decisions import Prune
 from ocr_trt.compression.prune import prune_channels
-from tests.compression.random_channels import RandomGraph, masked, run
+from tests.compression.random_channels import RandomGraph, chosen_channels, masked, run
 
 
 def _image(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((1, 3, 8, 8)).astype(np.float32)
-
-
-def _chosen(group: ChannelGroup, rng: np.random.Generator) -> tuple[int, ...]:
-    """Choose channels to keep at random, equally many in each row."""
-    if group.rows:
-        count = int(rng.integers(1, min(map(len, group.rows)) + 1))
-        rows = [rng.choice(row, count, replace=False) for row in group.rows]
-        rest = set(range(group.size)).difference(*group.rows)
-        return tuple(sorted({*np.concatenate(rows).tolist(), *rest}))
-    free = sorted(set(range(group.size)) - group.fixed)
-    count = int(rng.integers(1, len(free) + 1))
-    kept = {*group.fixed, *rng.choice(free, count, replace=False).tolist()}
-    # A tensor needs one channel at least: parts of a Split have some of the channels only.
-    for places in group.places.values():
-        if not kept & places.found:
-            kept.add(min(places.found))
-    return tuple(sorted(kept))
 
 
 def _checked(model: ir.Model) -> onnx.ModelProto:
@@ -51,7 +34,7 @@ def _prune_at_random(seed: int, blocks: int, *, transformer: bool) -> int:
     model = RandomGraph(seed).build(blocks, transformer=transformer)
     rng = np.random.default_rng(seed)
     groups = [group for group in channel_groups(model.graph) if group.is_prunable]
-    kept = {group: _chosen(group, rng) for group in groups if rng.random() < 0.7}
+    kept = {group: chosen_channels(group, rng) for group in groups if rng.random() < 0.7}
     expected = run(masked(model, kept), _image())
     names = {value.name for node in model.graph for value in node.outputs}
     decisions = [Prune(group=group.name, kept=channels) for group, channels in kept.items()]

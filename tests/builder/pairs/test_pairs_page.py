@@ -91,6 +91,24 @@ def test_pairs_that_are_not_decided_are_no_advice_if_they_are_accepted() -> None
     assert not any("--accept-unsure" in text for text in texts(report(accepts_unsure=True)))
 
 
+@pytest.mark.parametrize(
+    ("images", "facts"),
+    [
+        (1, ("The labels of the one image cannot", "requires 8 images", "--data")),
+        (3, ("The labels of the 3 images cannot", "requires 8 images", "--data")),
+        (8, ("The labels of the 8 images cannot",)),
+    ],
+)
+def test_what_few_images_cannot_show_is_stated(images: int, facts: tuple[str, ...]) -> None:
+    agrees = CHOSEN.model_copy(update={"verdict": "agrees", "interval": None})
+    text = " ".join(texts(report(agrees, images=images)))
+    assert all(fact in text for fact in facts)
+    assert ("requires 8 images" in text) == (images < 8)
+    unsure = CHOSEN.model_copy(update={"verdict": "unsure", "interval": None})
+    text = " ".join(texts(report(unsure, images=images, accepts_unsure=True)))
+    assert ("requires 8 images" in text) == (images < 8)
+
+
 def test_default_build_over_the_budget_is_named() -> None:
     over = DEFAULT.model_copy(update={"verdict": "over", "loss": 1.25, "measured": 15.0})
     (text,) = texts(report(CHOSEN, over))
@@ -103,7 +121,7 @@ def test_default_build_over_the_budget_is_named() -> None:
     ("change", "labeled", "facts"),
     [
         ({"is_default": True}, True, ["ocr-trt build produces without options"]),
-        ({"verdict": "agrees"}, True, ["labels of 20 images cannot show", "98.00"]),
+        ({"verdict": "agrees"}, True, ["labels of the 20 images cannot show", "98.00"]),
         ({"verdict": "agrees"}, False, ["have no labels", "98.00"]),
         ({"verdict": "unsure"}, True, ["accepted by its estimated loss"]),
         ({"measured": 150.0}, True, ["No timed pair within the budget is faster"]),
