@@ -89,6 +89,7 @@ class _OpenVino(Backend):
         from ..deconvolution_chains import lower_deconvolution_chains
         from .argmax_poolings import lower_argmax_poolings
         from .fake_quantize import lower_qdq_pairs
+        from .grid_samples import omit_linear_modes
         from .inlined_calls import mark_calls
         from .integer_reductions import lower_integer_reductions
         from .unpoolings import lower_unpoolings
@@ -99,6 +100,7 @@ class _OpenVino(Backend):
         lower_argmax_poolings(whole)
         lower_unpoolings(whole)
         lower_integer_reductions(whole)
+        omit_linear_modes(whole)
         lower_deconvolution_chains(whole)
         inlined = lower_qdq_pairs(ir.to_proto(whole))
         if is_too_large(inlined):  # protobuf cannot serialize it to one message
