@@ -50,7 +50,7 @@ class BuiltEngine:
 def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     """Complete a bundle in ``scratch``, which already contains the plans."""
     request, target, chosen = job.request, job.target, built.choice.chosen
-    spec = write_spec(spec_of_entries(job.spec, built.entries), scratch, job.folder)
+    spec = write_spec(job.spec, built.entries, scratch, job.folder)
     # In fp32 there is nothing to report, because every layer has the same precision, unless the
     # layers were compressed.
     if built.calibrator is not None:
@@ -84,11 +84,18 @@ def write_bundle(job: TargetJob, built: BuiltEngine, scratch: Path) -> Manifest:
     return manifest
 
 
-def write_spec(spec: ModelSpec, scratch: Path, folder: Path) -> ModelSpec:
-    """Write a spec into ``scratch``, with the model's path relative to ``folder``."""
+def write_spec(
+    spec: ModelSpec, entries: Sequence[EngineEntry], scratch: Path, folder: Path
+) -> ModelSpec:
+    """Write a spec into ``scratch``; return the spec of the manifest.
+
+    In both, the model's path is relative to ``folder``. If one plan serves any width, the spec of
+    the manifest has all widths of ``entries``. The file has only those that were converted, so
+    that a build from it converts the same ones, and finds this bundle in the cache.
+    """
     own = spec_beside(spec, folder)
     (scratch / SPEC_FILE).write_text(dump_spec(own), "utf-8")
-    return own
+    return spec_of_entries(own, entries)
 
 
 def copy_bundle(bundle: Bundle, spec: ModelSpec, scratch: Path, folder: Path) -> Bundle:
@@ -98,7 +105,7 @@ def copy_bundle(bundle: Bundle, spec: ModelSpec, scratch: Path, folder: Path) ->
 
     Args:
         bundle: the bundle to copy.
-        spec: in place of the bundle's own; with the same input sizes.
+        spec: in place of the bundle's own, as it was when the bundle was built.
         scratch: an existing folder, which will be renamed to ``folder``.
         folder: the place of the copy.
 
@@ -106,10 +113,9 @@ def copy_bundle(bundle: Bundle, spec: ModelSpec, scratch: Path, folder: Path) ->
         OSError: a file cannot be read or written.
     """
     copy_files(bundle, scratch)
-    # Its largest batch may be smaller than requested (``Manifest.batch_limit``), and a plan with a
-    # free width has more widths.
+    # Its largest batch may be smaller than requested (``Manifest.batch_limit``).
     own = with_max_batch(spec, bundle.spec.input.max_batch)
-    own = write_spec(spec_of_entries(own, bundle.manifest.engines), scratch, folder)
+    own = write_spec(own, bundle.manifest.engines, scratch, folder)
     files = {**bundle.manifest.files, SPEC_FILE: file_entry(scratch / SPEC_FILE)}
     manifest = bundle.manifest.model_copy(update={"spec": own, "files": files})
     write_manifest(scratch, manifest)

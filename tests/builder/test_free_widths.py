@@ -10,8 +10,11 @@ import onnx
 import pytest
 
 from ocr_trt.bench.layer_rooflines import _layer_times
+from ocr_trt.builder import convert as converting
 from ocr_trt.builder.build import build
 from ocr_trt.builder.compare_widths import compared_sizes
+from ocr_trt.common.input_size import InputSize
+from ocr_trt.convert.pipeline import convert
 from ocr_trt.debug.reference_graphs import quantized_graphs
 from ocr_trt.engines.build_cache import BuildCache
 from ocr_trt.engines.bundle import Bundle, load_bundle
@@ -118,9 +121,40 @@ def test_without_a_step_every_width_has_a_plan(spec: RecognizerSpec, tmp_path: P
     assert [entry.plan for entry in bundle.manifest.engines] == ["plan_32.xml", "plan_64.xml"]
 
 
-def test_spec_file_states_the_widths_of_the_plan(spec: RecognizerSpec, tmp_path: Path) -> None:
-    bundle = built(spec, tmp_path, "onnxruntime", "fp32")
-    assert load_spec(bundle.folder / "spec.yaml").input_sizes == bundle.spec.input_sizes
+def test_build_from_the_spec_of_a_bundle_converts_the_same_widths(
+    spec: RecognizerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converted = list[int]()
+
+    def noted(source: object, spec: RecognizerSpec, size: InputSize) -> object:
+        converted.append(size.width)
+        return convert(source, spec, size)
+
+    monkeypatch.setattr(converting, "convert", noted)
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    first = built(spec, tmp_path / "first", "onnxruntime", "fp32")
+    assert converted == [32, 64]
+    own = load_spec(first.folder / "spec.yaml")
+    assert own.model_copy(update={"source": spec.source}) == spec
+    second = built(own, tmp_path / "second", "onnxruntime", "fp32")
+    assert converted == [32, 64, 32, 64]
+    assert second.spec.input_sizes == first.spec.input_sizes
+    assert second.manifest.engines == first.manifest.engines
+    assert load_spec(second.folder / "spec.yaml") == load_spec(first.folder / "spec.yaml")
+
+
+def test_build_from_the_spec_of_a_bundle_is_found_in_the_cache(
+    spec: RecognizerSpec, tmp_path: Path
+) -> None:
+    images = write_noise(tmp_path / "images", [(32, 30), (32, 64)])
+    cache = BuildCache(folder=tmp_path / "cache", max_bytes=1 << 26)
+    request = quick_request(spec, images, tmp_path / "out", targets=("openvino",), cache=cache)
+    (first,) = build(replace(request, precision="fp32"))
+    own = load_spec(first.folder / "spec.yaml")
+    (again,) = build(replace(request, spec=own, precision="fp32", output=tmp_path / "again"))
+    assert again.measured is not None, "it was copied"
+    assert load_bundle(again.folder).spec.input_sizes == load_bundle(first.folder).spec.input_sizes
 
 
 PADDED = """<ir_version: 8, opset_import: ["" : 17]>
