@@ -67,8 +67,8 @@ class ServerOptions:
         int | None,
         typer.Option(
             min=1,
-            help="Largest batch that Triton forms from several requests. Default: that of the "
-            "bundle.",
+            help="Largest batch that Triton forms from several requests, and that the pipeline "
+            "sends in one. Default: that of the bundle.",
         ),
     ] = None
     no_padding: Annotated[

@@ -20,7 +20,9 @@ class ExportSettings:
     version: int = 1
     """The version of all models. The pipeline calls the other models at its own version."""
     max_batch: int | None = None
-    """The largest batch that Triton forms; None: that of the bundle."""
+    """The largest batch that Triton forms, and that the pipeline sends in one request; None: that
+    of the bundle.
+    """
     pads: bool = True
     """OpenVINO: let Triton form batches, which its backend pads to the largest one. False: every
     request runs alone, at its own size."""

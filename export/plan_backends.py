@@ -64,6 +64,12 @@ def backend_notes(model: PlanModel, settings: ExportSettings) -> list[str]:
             "Triton's OpenVINO backend lets OpenVINO choose the precision of float layers: on "
             "processors with bf16 it is bf16, so accuracy may differ from the bundle's manifest"
         )
+        if settings.max_batch is not None and not model.is_batched:
+            why = "its width is free" if model.input.has_free_sides else "of --no-padding"
+            notes.append(
+                f"Triton forms no batches for {model.name}, because {why}: --max-batch "
+                f"{settings.max_batch} only limits how many images the pipeline sends at once"
+            )
         if model.batch > 1:
             notes.append(
                 f"Triton's OpenVINO backend pads every batch to {model.batch} images; with few "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class PlanModel:
     output: Port
     batch: int
     """``max_batch_size`` of the configuration; 0: Triton forms no batches."""
+    largest_request: int
+    """The largest batch of one request of the pipeline."""
 
     @classmethod
     def all_of(cls, bundle: Bundle, settings: ExportSettings) -> list[PlanModel]:
@@ -50,7 +53,8 @@ class PlanModel:
         cls, bundle: Bundle, entries: Sequence[EngineEntry], settings: ExportSettings
     ) -> PlanModel:
         source, output = ports_of(bundle.path(entries[0].model))
-        batch = min(settings.max_batch or bundle.spec.input.max_batch, bundle.spec.input.max_batch)
+        largest = min(settings.max_batch or sys.maxsize, bundle.spec.input.max_batch)
+        batch = largest
         # OpenVINO's backend pads a batch in a buffer of the input, and the buffer of an input whose
         # sides are free has the size of the previous batch, or none.
         if bundle.manifest.target == "openvino" and (source.has_free_sides or not settings.pads):
@@ -63,6 +67,7 @@ class PlanModel:
             output=output,
             # A plan of a fixed batch cannot be batched: its first axis is a part of its shape.
             batch=batch if source.has_free_batch else 0,
+            largest_request=largest if source.has_free_batch else 1,
         )
 
     @property
@@ -81,13 +86,6 @@ class PlanModel:
     def is_batched(self) -> bool:
         """Whether Triton forms batches."""
         return self.batch > 0
-
-    @property
-    def largest_request(self) -> int:
-        """The largest batch of one request."""
-        if self.is_batched:
-            return self.batch
-        return self.bundle.spec.input.max_batch if self.input.has_free_batch else 1
 
     def remote(self) -> RemoteModel:
         """Return what the pipeline needs to call the model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from ..common.frozen_model import StrictModel
 from ..common.json_files import read_model
 from ..common.version import __version__
 from ..engines.bundle import Bundle, check_plan
-from ..errors import InputFileError, SpecError
+from ..errors import InputFileError, SpecError, UserError
 from ..ocr.curved_text import POINTS
 from ..spec import Role, has_polygon_boxes
 from .export_settings import ExportSettings
@@ -88,12 +88,14 @@ def export_triton(
 
     Raises:
         SpecError: a bundle has another role.
-        UserError: Triton has no backend for the plans.
+        UserError: Triton has no backend for the plans, or no bundle accepts a batch as large as
+            requested.
         InputFileError: a file of a bundle was changed after it was loaded.
         OutputError: the folder contains other files, or cannot be written.
         ModuleNotFoundError: tritonclient is not installed.
     """
     bundles = _checked({"detector": detector, "recognizer": recognizer, "classifier": classifier})
+    _check_batch(bundles, settings)
     models = [model for bundle in bundles for model in PlanModel.all_of(bundle, settings)]
     with whole_folder(folder, own_files) as scratch:
         for model in models:
@@ -135,6 +137,18 @@ def _checked(by_role: Mapping[Role, Bundle | None]) -> list[Bundle]:
         check_exportable(bundle)
         bundles.append(bundle)
     return bundles
+
+
+def _check_batch(bundles: Sequence[Bundle], settings: ExportSettings) -> None:
+    """Check that a bundle accepts the largest batch that is requested."""
+    largest, requested = max(each.spec.input.max_batch for each in bundles), settings.max_batch
+    if requested is not None and requested > largest:
+        names = ", ".join(str(each.folder) for each in bundles)
+        raise UserError(
+            f"the largest batch is {requested}, but {largest} images at once is the most that was "
+            f"built for: {names}; enter {largest} or less, or build again with a larger "
+            "input.max_batch"
+        )
 
 
 def _write_plan_model(folder: Path, model: PlanModel, settings: ExportSettings) -> None:

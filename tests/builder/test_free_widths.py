@@ -136,12 +136,12 @@ def test_build_from_the_spec_of_a_bundle_converts_the_same_widths(
     first = built(spec, tmp_path / "first", "onnxruntime", "fp32")
     assert converted == [32, 64]
     own = load_spec(first.folder / "spec.yaml")
-    assert own.model_copy(update={"source": spec.source}) == spec
+    assert isinstance(own, RecognizerSpec)
+    assert (own.buckets, own.width_step) == (spec.buckets, 8)
     second = built(own, tmp_path / "second", "onnxruntime", "fp32")
     assert converted == [32, 64, 32, 64]
     assert second.spec.input_sizes == first.spec.input_sizes
     assert second.manifest.engines == first.manifest.engines
-    assert load_spec(second.folder / "spec.yaml") == load_spec(first.folder / "spec.yaml")
 
 
 def test_build_from_the_spec_of_a_bundle_is_found_in_the_cache(

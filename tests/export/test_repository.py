@@ -149,6 +149,33 @@ def test_tensorrt_bundles(tmp_path: Path, detector_bundle: Path, recognizer_bund
     assert graph == {"input": {"image": {"dim": ["1", "3", "64", "96"]}}}
 
 
+@pytest.mark.parametrize("max_batch", [1, 2, 4])
+def test_the_largest_batch_limits_the_requests_of_the_pipeline(
+    max_batch: int, tmp_path: Path, readable_at_any_width: Path, recognizer_bundle: Path
+) -> None:
+    """Also of plans that Triton does not batch: OpenVINO's with a free width or without padding."""
+    settings = ExportSettings(max_batch=max_batch, pads=False)
+    for number, path in enumerate((readable_at_any_width, recognizer_bundle)):
+        folder, bundle = tmp_path / str(number), load_bundle(path)
+        done = export_triton(None, bundle, folder, settings)
+        pipeline = json.loads((folder / "ocr" / "1" / "pipeline.json").read_text())
+        models = pipeline["recognizer"]["models"]
+        assert [each["max_batch"] for each in models] == [max_batch] * len(models)
+        is_batched = any(each["is_batched"] for each in models)
+        limit = f"--max-batch {max_batch} only limits how many images the pipeline sends at once"
+        assert any(limit in note for note in done.notes) is not is_batched
+
+
+def test_a_batch_larger_than_the_bundles_accept_is_refused(
+    tmp_path: Path, detector_bundle: Path, recognizer_bundle: Path
+) -> None:
+    detector, recognizer = load_bundle(detector_bundle), load_bundle(recognizer_bundle)
+    with pytest.raises(UserError, match=r"batch is 5, but 4 images .*enter 4 or less"):
+        export_triton(detector, recognizer, tmp_path / "repo", ExportSettings(max_batch=5))
+    assert not (tmp_path / "repo").exists()
+    export_triton(detector, recognizer, tmp_path / "repo", ExportSettings(max_batch=4))
+
+
 def test_a_plan_of_all_widths_is_one_model(tmp_path: Path, readable_at_any_width: Path) -> None:
     configs = exported(tmp_path / "repo", None, readable_at_any_width)
     assert configs.keys() == {"ocr", "ocr_recognizer_32xany"}
