@@ -156,7 +156,8 @@ def _both_roles(paths: Sequence[Path]) -> tuple[DetectorSpec, RecognizerSpec]:
 
 
 def _print(report: PairsReport, output: Path) -> None:
-    from ..builder.pairs.pairs_page import lead, pair_table, texts, variant_tables
+    from ..builder.pairs.pairs_page import pair_table, variant_tables
+    from ..builder.pairs.pairs_texts import lead, texts
 
     for table in (*variant_tables(report), pair_table(report)):
         print_table(table.title, table.header, table.rows)

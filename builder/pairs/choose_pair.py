@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,8 @@ class PairChoice:
     baseline_time: float
     """Milliseconds per image of the models themselves."""
     pairs: tuple[Pair, ...]
-    """All pairs of the variants on both fronts and the default pair, by predicted time."""
+    """All pairs of the variants on both fronts, the default pair, and those that the screen left
+    out, by predicted time."""
 
 
 Timer = Callable[[Sequence[Pair]], tuple[dict[Pair, float], float]]
@@ -66,6 +68,7 @@ def choose_pair(
     default: Pair | None,
     reader: PairReader,
     timer: Timer,
+    screened: Sequence[Pair] = (),
 ) -> PairChoice:
     """Choose a pair of the variants on the fronts of both models.
 
@@ -74,6 +77,7 @@ def choose_pair(
         default: the pair of a default build, which is timed for comparison; None if there is none.
         reader: reads and judges pairs.
         timer: times pairs.
+        screened: pairs that were read before and are over the budget, for the report.
 
     Raises:
         BudgetError: no pair is within the budget; names the nearest one.
@@ -93,7 +97,9 @@ def choose_pair(
         ),
         times=times,
         baseline_time=baseline_time,
-        pairs=tuple(sorted(dict.fromkeys([*pairs, *compared]), key=lambda each: each.predicted)),
+        pairs=tuple(
+            sorted(dict.fromkeys([*pairs, *compared, *screened]), key=lambda each: each.predicted)
+        ),
     )
 
 
@@ -102,17 +108,22 @@ def _none_accepted(pairs: Sequence[Pair], reader: PairReader) -> BudgetError:
     pair = min(pairs, key=lambda each: reader.verdicts[each.variants].loss)
     verdict = reader.verdicts[pair.variants]
     criterion, needed = reader.criterion, verdict.images_needed
-    unsure = ""
+    unsure, advice = "", f"Give --budget {enough(verdict.loss):g} or more"
     if verdict.verdict == "unsure":
         more = f"; about {needed} images would" if needed else ""
         unsure = f" (the images cannot show whether it is within the budget{more})"
+        advice = "Give more images with --data, --accept-unsure or a larger --budget"
     return BudgetError(
         f"no pair is within the end-to-end budget of {criterion.budget:g} points; the nearest one, "
         f"{pair.label}, {loss_text(verdict.loss, of='end-to-end hmean')} "
         f"({100 * verdict.hmean:.2f} against {100 * verdict.baseline:.2f} of the models "
-        f"themselves){unsure}; nothing was written. Give a larger --budget, more images with "
-        "--data, or --accept-unsure"
+        f"themselves){unsure}; nothing was written. {advice}"
     )
+
+
+def enough(loss: float) -> float:
+    """Return a budget, in tenths of a point, that allows a loss."""
+    return math.ceil(round(10 * max(0.0, loss), 6)) / 10
 
 
 def read_fastest(pairs: Sequence[Pair], reader: PairReader) -> list[Pair]:

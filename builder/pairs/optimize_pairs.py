@@ -27,7 +27,7 @@ from .pair_builds import PairBuilds
 from .pair_data import PairData, load_pair_data
 from .pair_reader import Criterion, PairReader, screened
 from .pair_request import PairRequest, check_pair_request
-from .pairs import default_pair, model_front
+from .pairs import default_pair, left_out_pairs, model_front
 from .pairs_report import PairsReport, failed_rows, pairs_report, variant_rows
 from .read_pairs import EnginePair
 from .write_pair import write_pair
@@ -117,7 +117,7 @@ def _choose(
         model_front([each for each in trials[1] if each.open in kept[1]]),
     )
     timer = pair_timer(models, files, request.duration_s, reporter)
-    choice = choose_pair(fronts, default_pair(*trials), reader, timer)
+    choice = choose_pair(fronts, default_pair(*trials), reader, timer, left_out_pairs(trials, kept))
     rows = [row for each in zip(trials, kept, fronts, strict=True) for row in variant_rows(*each)]
     widths = width_quartiles(lines, request.recognizer)
     report = pairs_report(request, reader, choice, [*rows, *failed_rows(builds.failed)], widths)

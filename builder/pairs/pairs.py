@@ -70,3 +70,26 @@ def default_pair(detectors: Sequence[ModelTrial], recognizers: Sequence[ModelTri
     """Return the pair that ``ocr-trt build`` builds without options; None if it cannot be built."""
     pairs = (Pair(detector=one, recognizer=other) for one in detectors for other in recognizers)
     return next((pair for pair in pairs if pair.is_default), None)
+
+
+def left_out_pairs(
+    trials: tuple[Sequence[ModelTrial], Sequence[ModelTrial]],
+    kept: tuple[Sequence[OpenVariant], Sequence[OpenVariant]],
+) -> list[Pair]:
+    """Return the pairs for which the screen left out a variant: it, and the exact one of the other.
+
+    Args:
+        trials: of both models.
+        kept: the variants of both models that passed the screen.
+    """
+    detectors, recognizers = (
+        [each for each in own if each.open not in remaining]
+        for own, remaining in zip(trials, kept, strict=True)
+    )
+    finder, recognizer = (
+        next(each for each in own if each.open.variant.is_exact) for own in trials
+    )
+    return [
+        *(Pair(detector=each, recognizer=recognizer) for each in detectors),
+        *(Pair(detector=finder, recognizer=each) for each in recognizers),
+    ]

@@ -99,7 +99,8 @@ class PairsReport(FrozenModel):
     """Quartiles of the widths of the lines, in pixels at the recognizer's input height."""
     variants: tuple[VariantRow, ...]
     pairs: tuple[PairRow, ...]
-    """All pairs of the variants on both fronts, and the default pair."""
+    """All pairs of the variants on both fronts, the default pair, and those that the screen left
+    out: a variant that is over the budget with the exact variant of the other model."""
     bundles: tuple[str, str]
     """Folders of the chosen detector and recognizer, in the output folder."""
     command: str

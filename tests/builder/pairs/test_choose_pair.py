@@ -22,7 +22,7 @@ from ocr_trt.builder.pairs.model_trials import ModelTrial, OwnAccuracy
 from ocr_trt.builder.pairs.open_variants import OpenVariant
 from ocr_trt.builder.pairs.pair_reader import Criterion, PairReader, screened
 from ocr_trt.builder.pairs.pair_verdict import PairVerdict
-from ocr_trt.builder.pairs.pairs import Pair, default_pair, model_front
+from ocr_trt.builder.pairs.pairs import Pair, default_pair, left_out_pairs, model_front
 from ocr_trt.builder.pairs.variants import Variant
 from ocr_trt.common.progress import SilentReporter
 from ocr_trt.engines.engine import Engine
@@ -151,7 +151,8 @@ def choose(
         [each for each in finders if each.open in kept[0]],
         [each for each in recognizers if each.open in kept[1]],
     )
-    choice = choose_pair(fronts, default_pair(finders, recognizers), reader, timer)
+    left_out = left_out_pairs((finders, recognizers), kept)
+    choice = choose_pair(fronts, default_pair(finders, recognizers), reader, timer, left_out)
     verdicts = {
         f"{one.label} + {other.label}": verdict for (one, other), verdict in reader.verdicts.items()
     }
@@ -170,8 +171,9 @@ def test_fastest_pair_within_the_budget_is_chosen(samples: Dataset) -> None:
     assert verdicts["fp32 + int8"].verdict == "shown"
     assert verdicts["fp32 + int8"].agreement == 1.0
     assert choice.timed == ["fp32 + int8", "fp32 + fp32"], "not the one over the budget"
-    assert [pair.label for pair in choice.choice.pairs] == ["fp32 + int8", "fp32 + fp32"]
-    assert choice.choice.pairs[0].predicted == pytest.approx(12.0)
+    labels = ["fp32 + bf16", "fp32 + int8", "fp32 + fp32"]
+    assert [pair.label for pair in choice.choice.pairs] == labels, "also what the screen left out"
+    assert choice.choice.pairs[1].predicted == pytest.approx(12.0)
 
 
 def test_measured_time_decides_and_equal_ones_by_loss(samples: Dataset) -> None:
@@ -236,8 +238,15 @@ def test_no_pair_within_the_budget_names_the_nearest(samples: Dataset) -> None:
     with pytest.raises(BudgetError) as raised:
         choose([exact, worse], reader_of(samples, 1.5))
     text = str(raised.value)
-    for fact in ("1.5 points", "fp32 + fp32", "20.00", "80.00 against 100.00", "--budget"):
+    for fact in (
+        "1.5 points",
+        "fp32 + fp32",
+        "20.00",
+        "80.00 against 100.00",
+        "--budget 20 or more",
+    ):
         assert fact in text
+    assert "--accept-unsure" not in text, "the loss is certain"
     assert raised.value.exit_code == 4
 
 
@@ -260,8 +269,10 @@ def test_detector_over_the_budget_is_not_paired(samples: Dataset) -> None:
     assert {pair.label for pair in choice.choice.pairs} == {
         "fp32 + fp32",
         "fp32 + int8",
+        "int8 + fp32",  # the one pair that the screen read with it
         "int8 + int8",
     }, "the default pair is over the budget, but it is read and timed for comparison"
+    assert "int8 + fp32" not in choice.timed
     assert choice.verdicts["int8 + int8"].verdict == "over"
     assert "int8 + int8" in choice.timed
 

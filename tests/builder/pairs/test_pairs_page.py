@@ -10,8 +10,9 @@ import pytest
 
 from ocr_trt.builder import build
 from ocr_trt.builder.pairs.pair_files import own_pair_files
-from ocr_trt.builder.pairs.pairs_page import lead, page_of, pair_table, texts, variant_tables
+from ocr_trt.builder.pairs.pairs_page import page_of, pair_table, variant_tables
 from ocr_trt.builder.pairs.pairs_report import PairRow, PairsReport, VariantRow
+from ocr_trt.builder.pairs.pairs_texts import lead, texts
 from ocr_trt.engines.manifest import PointsInterval
 from ocr_trt.spec import DetectorSpec
 from tests.builder.small_build import fp32_request
@@ -114,7 +115,19 @@ def test_default_build_over_the_budget_is_named() -> None:
     (text,) = texts(report(CHOSEN, over))
     for fact in ("The pair that", "int8 + int8", "15.0 ms", "loses 1.25", "but it is over budget"):
         assert fact in text
+    for fact in ("The budget is 0.8 points", "--budget 1.3 or more"):
+        assert fact in text
     assert "as fast as" not in text
+
+
+def test_fastest_pair_over_the_budget_is_named_with_what_would_allow_it() -> None:
+    over = UNREAD.model_copy(update={"detector": "int8", "verdict": "over", "loss": 2.0})
+    faster = over.model_copy(update={"predicted": 12.0, "loss": 1.11})
+    slower = over.model_copy(update={"predicted": 13.0})
+    (text,) = texts(report(CHOSEN, over, slower, faster))
+    for fact in ("int8 + fp32", "12.0 ms", "21.0 ms", "loses 1.11", "0.8 points", "--budget 1.2"):
+        assert fact in text
+    assert texts(report(CHOSEN, over)) == [], "it is slower than the chosen pair"
 
 
 @pytest.mark.parametrize(
