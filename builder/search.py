@@ -124,9 +124,8 @@ def search(
     _try_rest_in_bf16(state, best_int8)
     _try_floats(state, best_int8)
     timed = runner.timed(_distinct(state.trials))
-    within = [trial for trial in timed if runner.is_within(trial)]
     # If nothing holds, the last trial is the most exact precision of the target.
-    chosen = _fastest(within or timed[-1:])
+    chosen = _fastest([trial for trial in timed if runner.is_within(trial)] or timed[-1:])
     shown = {id(trial.candidate) for trial in timed}
     others = [trial for trial in tried if id(trial.candidate) not in shown]
     return PrecisionChoice(
@@ -175,15 +174,18 @@ def merit(trial: PrecisionTrial, budget: float) -> tuple[float, float]:
 def _layer_costs(
     runner: TrialRunner, calibrator: Calibrator, quantization: QuantizationSettings
 ) -> tuple[Sensitivity, ...]:
-    count = len(calibrator.ops(quantization))
-    with runner.reporter.step("measure what each layer loses in int8", count) as advance:
-        return sensitivities(calibrator, quantization, runner.spec, runner.feeds, advance)
+    def measured() -> tuple[Sensitivity, ...]:
+        count = len(calibrator.ops(quantization))
+        with runner.reporter.step("measure what each layer loses in int8", count) as advance:
+            return sensitivities(calibrator, quantization, runner.spec, runner.feeds, advance)
+
+    # All other ops run in fp32, so the fallback precision does not matter.
+    return calibrator.kept(("layer costs", repr(replace(quantization, fallback="fp32"))), measured)
 
 
 def _ranked(costs: Sequence[Sensitivity], flops: Mapping[str, int]) -> list[str]:
     """Return layers by the distance that each alone causes per FLOP, the worst first."""
-    worst = sorted(costs, key=lambda each: -each.alone / max(1, flops[each.node]))
-    return [each.node for each in worst]
+    return [c.node for c in sorted(costs, key=lambda c: -c.alone / max(1, flops[c.node]))]
 
 
 def _give_back(
@@ -234,8 +236,7 @@ def _try_rest_in_bf16(state: _Search, quantization: QuantizationSettings) -> Non
     target = state.runner.target
     if quantization.fallback != "fp32" or "bf16" not in target.precisions:
         return
-    within = [trial for trial in state.trials if state.runner.is_within(trial)]
-    if within:
+    if within := [trial for trial in state.trials if state.runner.is_within(trial)]:
         best = max(within, key=lambda trial: trial.candidate.int8_share)
         mixed = replace(quantization_of(best), fallback="bf16")
         state.int8(mixed, f"{best.candidate.label}, other ops in bf16")
@@ -256,8 +257,8 @@ def _fastest(trials: Sequence[PrecisionTrial]) -> PrecisionTrial:
     """Return the fastest trial, or of those equally fast the nearest to the float graph."""
     if any(trial.latency is None for trial in trials):
         return max(trials, key=lambda trial: trial.candidate.int8_share)
-    least = min(trial.latency or 0.0 for trial in trials)
-    equal = [trial for trial in trials if (trial.latency or 0.0) <= least * (1 + EQUAL)]
+    limit = min(trial.latency or 0.0 for trial in trials) * (1 + EQUAL)
+    equal = [trial for trial in trials if (trial.latency or 0.0) <= limit]
     return min(equal, key=lambda t: (t.distance, t.latency or 0.0, -t.candidate.int8_share))
 
 
@@ -291,11 +292,9 @@ def _why_not_int8(
             f"every int8 variant lost more than {runner.spec.accuracy.max_loss:g} points, the best "
             f"one {least:.2f}"
         )
-    times = [trial.latency for trial in within if trial.latency]
-    if not times or not chosen.latency:
+    if not (times := [trial.latency for trial in within if trial.latency]) or not chosen.latency:
         return ""
-    target = runner.target.name
     return (
-        f"int8 is not faster on {target}: int8 takes {min(times):.2f} ms, this engine "
+        f"int8 is not faster on {runner.target.name}: int8 takes {min(times):.2f} ms, this engine "
         f"{chosen.latency:.2f} ms"
     )

@@ -123,26 +123,40 @@ class TrialRunner:
 
     def __init__(self, job: TargetJob, calibrator: Calibrator, log: TrialLog[TrialRecord]) -> None:
         self.target, self.spec, self.reporter = job.target, job.spec, job.reporter
+        self._kept = calibrator.kept
         self._compiler, self._baseline, self._log = job.compiler, job.baseline, log
         samples = job.baseline.samples
         self._samples_sha256 = tree_sha256(samples.folder) if samples else ""
-        self.feeds = spread_batches(calibrator, FEEDS[job.spec.role])
-        self._reference: Outputs = run_all(calibrator.graphs, self.feeds)
+        count = FEEDS[job.spec.role]
+        self.feeds = self._kept(("feeds", count), lambda: spread_batches(calibrator, count))
+        self._reference: Outputs = self._kept(
+            ("float outputs", count), lambda: run_all(calibrator.graphs, self.feeds)
+        )
 
     def measure(self, candidate: Candidate) -> PrecisionTrial:
         """Measure metric and distance of a candidate, or read them from the log."""
         key = self._key(candidate.quantized.graphs)
         record = self._log.get(key)
         if record is None:
-            with self._open(candidate) as engine:
-                metric = self._baseline.metric(engine, self.reporter)
-            # On the quantized graph, not on the target, so that it is the same on every machine.
-            with self.reporter.step(f"measure the distance of {candidate.label}"):
-                outputs = run_all(candidate.quantized.graphs, self.feeds)
-            distance = role_of(self.spec).output_distance(self._reference, outputs)
+            own = graphs_sha256(candidate.quantized.graphs)
+            # Another target with an equal graph has the same distance. If neither target can run
+            # here, onnxruntime runs the graph for both, so the metric is the same, too.
+            runtime = self.target.name if self.can_time else "onnxruntime on the quantized graph"
+            metric = self._kept(("metric", runtime, own), lambda: self._metric(candidate))
+            distance = self._kept(("distance", own), lambda: self._distance(candidate))
             record = TrialRecord(key=key, metric=metric, distance=distance)
             self._log.add(record)
         return PrecisionTrial(candidate=candidate, metric=record.metric, distance=record.distance)
+
+    def _metric(self, candidate: Candidate) -> OcrMetric | None:
+        with self._open(candidate) as engine:
+            return self._baseline.metric(engine, self.reporter)
+
+    def _distance(self, candidate: Candidate) -> float:
+        # On the quantized graph, not on the target, so that it is the same on every machine.
+        with self.reporter.step(f"measure the distance of {candidate.label}"):
+            outputs = run_all(candidate.quantized.graphs, self.feeds)
+        return role_of(self.spec).output_distance(self._reference, outputs)
 
     def is_within(self, trial: PrecisionTrial) -> bool:
         """Whether a candidate loses no more than the spec allows."""

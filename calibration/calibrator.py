@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import onnx
 import onnx_ir as ir
@@ -26,6 +26,7 @@ from .placement import Placement, place
 from .quantize import quantize, quantized_tensors
 from .ranges import Ranges
 
+_T = TypeVar("_T")
 WeightCorrection = Literal["equalize", "bias"]
 """Weight equalization, or bias correction, of the float graph before it is quantized to int8."""
 WEIGHT_CORRECTIONS: tuple[WeightCorrection, ...] = ("equalize", "bias")
@@ -68,6 +69,8 @@ class QuantizedGraphs:
 class Calibrator:
     """Quantizes the graphs of a model. Observations on the images are kept for later calls.
 
+    Targets that need the same graphs share a calibrator, and with it all that :meth:`kept` keeps.
+
     Args:
         graphs: clean float graphs.
         images: calibration images.
@@ -92,6 +95,7 @@ class Calibrator:
         self._observed: dict[tuple[bool, bool], Observation] = {}
         self._observed_channels: dict[object, dict[str, Channels]] = {}
         self._equalized_graphs: Graphs | None = None
+        self._kept: dict[Hashable, Any] = {}
         self.skipped: dict[str, None] = {}
 
     @property
@@ -199,6 +203,16 @@ class Calibrator:
         if str(error) not in self.skipped:
             self.skipped[str(error)] = None
             self._reporter.note(f"image left out of the calibration: {error}")
+
+    def kept(self, key: Hashable, measure: Callable[[], _T]) -> _T:
+        """Return what ``measure`` returned when it was first called with this key.
+
+        For measurements that do not depend on the target. The key states all that they depend on,
+        apart from the graphs and images of the calibrator.
+        """
+        if key not in self._kept:
+            self._kept[key] = measure()
+        return self._kept[key]
 
     def ops(self, quantization: QuantizationSettings = INT8) -> set[str]:
         """Return the ops that may run in int8, by their first output."""

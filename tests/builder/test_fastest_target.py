@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from ocr_trt.builder import BuildRequest, build, fastest_target
+from ocr_trt.builder import BuildRequest, build, fastest_target, search, trials
 from ocr_trt.builder.job import TargetJob
 from ocr_trt.builder.precision_page import FILES
 from ocr_trt.calibration.images import load_calibration
+from ocr_trt.calibration.ranges import graphs_sha256
 from ocr_trt.common.progress import SilentReporter
+from ocr_trt.convert.graph import Graphs
 from ocr_trt.engines.base import BuildSettings
 from ocr_trt.engines.bundle import load_bundle
 from ocr_trt.engines.bundle_diff import facts
@@ -219,3 +221,33 @@ def test_single_able_target_is_built_without_a_comparison(
     assert result.bundle.manifest.compared_targets == ()
     assert result.bundle.manifest.verdict is not None
     assert result.bundle.manifest.verdict.latency is not None
+
+
+def test_measurements_that_do_not_depend_on_the_target_are_made_once(
+    onnx_recognizer: RecognizerSpec, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both targets need equal graphs here: they share distances, and the costs of layers."""
+    calls, measured = list[str](), search.sensitivities
+    outputs = trials.run_all
+
+    def noted(*arguments: Any) -> Any:
+        calls.append("layer costs")
+        return measured(*arguments)
+
+    def run(graphs: Graphs, feeds: Any) -> Any:
+        calls.append(graphs_sha256(graphs))
+        return outputs(graphs, feeds)
+
+    monkeypatch.setattr(search, "sensitivities", noted)
+    monkeypatch.setattr(trials, "run_all", run)
+    monkeypatch.setattr(type(onnxruntime.BACKEND), "needs", lambda self: openvino.BACKEND.needs())
+    request = quick_request(onnx_recognizer, images, tmp_path, precision="best")
+    for target in ("onnxruntime", "openvino"):
+        (result,) = build(replace(request, targets=(target,)))
+        assert result.error is None
+    assert calls.count("layer costs") == 2
+    calls.clear()
+    (result,) = build(replace(request, targets=("auto",)))
+    assert result.error is None
+    assert calls.count("layer costs") == 1
+    assert len(calls) - len(set(calls)) == 1, "only the float graph twice: it is a candidate, too"
