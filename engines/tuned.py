@@ -21,7 +21,7 @@ from ..errors import InputFileError, TargetMissingError
 from .bundle import Bundle
 from .targets import backend
 
-_LIMIT = 4096
+LARGEST_CHOICE = 4096
 """Larger values cannot be useful on any machine, so they are refused."""
 _FILE, _LARGEST = "tuning.json", 1 << 16
 
@@ -35,8 +35,8 @@ class Choice(StrictModel):
     0: the target's default.
     """
 
-    streams: int = Field(0, ge=0, le=_LIMIT)
-    threads: int = Field(0, ge=0, le=_LIMIT)
+    streams: int = Field(0, ge=0, le=LARGEST_CHOICE)
+    threads: int = Field(0, ge=0, le=LARGEST_CHOICE)
 
 
 class Tuning(StrictModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +95,23 @@ class ImageFile:
 
     def _frame(self, page: int) -> tuple[int, str]:
         """Return the number of a page's image in the file, and the name of the page."""
+        page = page_number(page)
         if not 1 <= page <= self.pages:
             raise InputFileError(f"{self.name}: no page {page}; the file has {self.pages}")
         name = self.name if self.pages == 1 else f"{self.name}, page {page}"
         return self.frames[page - 1], name
+
+
+def page_number(page: int) -> int:
+    """Return the number of a page as ``int``; ``numpy.int64`` and the like are accepted.
+
+    Raises:
+        TypeError: it is not a whole number.
+    """
+    try:
+        return operator.index(page)
+    except TypeError:
+        raise TypeError(f"page is {page!r}; expected a whole number from 1") from None
 
 
 def open_image(

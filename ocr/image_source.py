@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 
 from ..errors import InputFileError, UserError
-from .image import UNNAMED, ImageFile, image_from_pil, open_image
+from .image import UNNAMED, ImageFile, image_from_pil, open_image, page_number
 from .images.pdf import DEFAULT_DPI
 from .images.source import read_bounded
 from .types import Image
@@ -26,7 +26,7 @@ ImageSource: TypeAlias = (
 )  # fmt: skip
 """A path; the content of an image file, as bytes or as a file object open in binary mode; a file
 that :func:`ocr_trt.open_image` opened; a Pillow image; or an array (H, W) gray, (H, W, 3) or
-(H, W, 4) with alpha, uint8.
+(H, W, 4) with alpha, uint8, also as a memoryview.
 """
 Channels = Literal["rgb", "bgr"]
 """The order of the color channels of an array; OpenCV's is ``bgr``."""
@@ -88,7 +88,7 @@ def load_source(
     if isinstance(source, ImageFile):
         pixels = source.read(page, watch=watch)
         return LoadedImage(pixels=pixels, pages=source.pages, notes=source.notes)
-    if page != 1:
+    if page_number(page) != 1:
         raise InputFileError(f"no page {page}: an array or a Pillow image is a single page")
     if isinstance(source, np.ndarray):
         return LoadedImage(pixels=_from_array(source, channels))
@@ -109,7 +109,9 @@ def opened(
     if isinstance(source, (ImageFile, PilImage.Image, np.ndarray)):
         return source
     if isinstance(source, (str, os.PathLike)):
-        return open_image(_path(os.fspath(source)), dpi=dpi)
+        return open_image(_path(os.fsdecode(source)), dpi=dpi)
+    if isinstance(source, memoryview) and source.ndim > 1:  # of an array, not of a file
+        return np.asarray(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return open_image(bytes(source), dpi=dpi)
     if hasattr(source, "read"):
@@ -120,7 +122,7 @@ def opened(
 def name_of(source: ImageSource) -> str | None:
     """Return the path of an image; None if it does not come from a file with a name."""
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        return os.fsdecode(source)
     if isinstance(source, ImageFile):
         return None if source.name == UNNAMED else source.name
     # Open files have a name or a descriptor, Pillow's images a file name, which may be empty.

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 from threading import Event, Lock
 from typing import Any, Literal, TypeAlias, overload
 
-import numpy as np
-
 from ..common.open_state import OpenState
 from ..engines.engine import Engine
-from ..errors import ClosedError, OcrTrtError, UserError
+from ..errors import ClosedError, OcrTrtError
 from ..ocr.image_source import Channels, ImageSource, opened
 from .image_memory import image_budget, memory_of
-from .pages import Page, pages_of
+from .pages import Page, check_several, pages_of
 from .parallel_lines import recognize_in_parallel
 from .read_image import read_image
 from .read_result import ReadResult
@@ -195,10 +192,7 @@ class Reader:
             return_exceptions: yield the error of an image or page in place of its result, and
                 continue.
         """
-        if isinstance(images, (str, os.PathLike, bytes, bytearray, memoryview)) or (
-            isinstance(images, np.ndarray) and images.ndim < 4
-        ):
-            raise UserError("read_all expects several images; for a single one, use read")
+        check_several(images)
         self._open.check()
         total = len(images) if isinstance(images, Sized) else None
 
@@ -271,17 +265,15 @@ class Reader:
     def close(self) -> None:
         """Wait for reads that have begun, and free the memory of the engines.
 
-        Reads that wait, and later ones, raise ClosedError. A second call does nothing. If a thread
-        closes the reader in the middle of its own read, as a signal handler may do, the engines are
-        freed when that read ends.
+        Reads that wait, and later ones, raise ClosedError. A second call does nothing. In a thread
+        that is reading, such as in a signal handler, that read frees the memory when it ends.
         """
         self._open.close(self._release)
 
     def _release(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
+        if self._pool is not None:
             # Reads that wait find the reader closed. One of its threads may be closing the reader.
-            pool.shutdown(wait=False)
+            self._pool.shutdown(wait=False)
         for engine in self._reader.engines:
             engine.close()
 
@@ -296,6 +288,10 @@ class Reader:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)  # the event loop continues while reads end
+
+    def __repr__(self) -> str:
+        labels = ", ".join(repr(engine.label) for engine in self._reader.engines)
+        return f"<{'closed ' * self.is_closed}Reader of {labels}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reopen is None:

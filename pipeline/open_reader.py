@@ -7,10 +7,12 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from ..engines.bundle import load_bundle
 from ..engines.engine import Engine
-from ..engines.tuned import Mode
+from ..engines.tuned import LARGEST_CHOICE, Mode
+from ..errors import UserError, unknown
 from .any_reader import Reader
 from .parallel_lines import recognizer_of_lines
 from .reader import ReadSettings
@@ -56,7 +58,10 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
         InputFileError: a folder is not a bundle, or a file in it is missing or was changed.
         SpecError: a bundle has another role.
         TargetMissingError: its target cannot run here.
+        UserError: ``mode`` is unknown, or ``streams`` or ``threads`` are negative.
+        TypeError: an argument has another type.
     """
+    _check_arguments(mode=mode, streams=streams, threads=threads, settings=settings)
     return _Opening(
         # Absolute, because a process that unpickles the reader may be in another folder.
         detector=None if detector is None else Path(detector).absolute(),
@@ -68,6 +73,19 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
         settings=settings or ReadSettings(),
         is_trusted=is_trusted,
     ).open()
+
+
+def _check_arguments(*, mode: str, streams: int, threads: int, settings: object) -> None:
+    """Check what would otherwise fail in the middle of opening, or have no effect."""
+    if mode not in get_args(Mode):
+        raise UserError(unknown("mode", str(mode), get_args(Mode)))
+    for name, number in (("streams", streams), ("threads", threads)):
+        if not isinstance(number, int):
+            raise TypeError(f"{name} is {number!r}; expected a whole number")
+        if not 0 <= number <= LARGEST_CHOICE:
+            raise UserError(f"{name} is {number}; expected 0 to {LARGEST_CHOICE:,}")
+    if not isinstance(settings, (ReadSettings, type(None))):
+        raise TypeError(f"settings is {settings!r:.80}; expected ocr_trt.ReadSettings(...)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..errors import OcrTrtError
+import numpy as np
+from PIL import Image as PilImage
+
+from ..errors import OcrTrtError, UserError
 from ..ocr.image import ImageFile
 from ..ocr.image_source import ImageSource, opened
 from ..ocr.images.pdf import DEFAULT_DPI
@@ -46,3 +50,18 @@ def pages_of(images: Iterable[ImageSource], dpi: int = DEFAULT_DPI) -> Iterator[
         count = source.pages if isinstance(source, ImageFile) else 1
         for page in range(1, count + 1):
             yield Page(source=source, page=page, is_last=page == count)
+
+
+def check_several(images: object) -> None:
+    """Refuse a single image, whose bytes, rows or lines would be taken for images.
+
+    Raises:
+        UserError: it is one.
+        TypeError: it is not iterable.
+    """
+    one = (str, os.PathLike, bytes, bytearray, memoryview, ImageFile, PilImage.Image)
+    is_array = isinstance(images, np.ndarray) and images.ndim < 4
+    if isinstance(images, one) or is_array or hasattr(images, "read"):
+        raise UserError("read_all expects several images; for a single one, use read")
+    if not isinstance(images, Iterable):
+        raise TypeError(f"read_all expects a list or generator of images, not {images!r:.80}")

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Literal
 
 from ..engines.engine import Engine
-from ..errors import UserError
-from ..ocr.images.pdf import DEFAULT_DPI
+from ..errors import UserError, unknown
+from ..ocr.images.pdf import DEFAULT_DPI, HIGHEST_DPI, LOWEST_DPI
 from ..ocr.types import Image, Outlines, Scores
 from ..spec import ClassifierSpec, DetectorSpec, RecognizerSpec
 from .clock import Clock, untimed
@@ -28,7 +29,11 @@ _MAX_SHRINK: dict[Tiles, float] = {"auto": LARGE_SHRINK, "on": 1.0, "off": math.
 
 @dataclass(frozen=True, kw_only=True)
 class ReadSettings:
-    """How images are read."""
+    """How images are read.
+
+    Raises:
+        UserError: a setting has a value that is not allowed.
+    """
 
     tiles: Tiles = "auto"
     """Which images are also searched at full size, in tiles.
@@ -47,6 +52,16 @@ class ReadSettings:
     """
     dpi: int = DEFAULT_DPI
     """The resolution at which the pages of PDF documents are rendered, in pixels per inch."""
+
+    def __post_init__(self) -> None:
+        if self.tiles not in _MAX_SHRINK:
+            raise UserError(unknown("setting of tiles", str(self.tiles), _MAX_SHRINK))
+        for name in ("min_box_score", "min_text_score"):
+            score = getattr(self, name)
+            if not isinstance(score, Real) or not 0 <= float(score) <= 1:
+                raise UserError(f"{name} is {score!r}; expected a number from 0 to 1")
+        if not isinstance(self.dpi, int) or not LOWEST_DPI <= self.dpi <= HIGHEST_DPI:
+            raise UserError(f"dpi is {self.dpi!r}; expected {LOWEST_DPI} to {HIGHEST_DPI}")
 
 
 def read_boxes(recognizer: Engine, image: Image, boxes: Outlines, scores: Scores) -> list[TextLine]:

@@ -135,6 +135,8 @@ def _levels_of_image(image: PilImage.Image) -> Levels:
 
 
 def _color_strips(image: PilImage.Image) -> Strips:
+    if image.mode == "La":  # premultiplied, which Pillow converts to LA only
+        image = image.convert("LA")
     has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     to_srgb = color_transform(image)
 
