@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import onnx
@@ -16,6 +17,9 @@ ROW = re.compile(r"^\| `([\w-]+)` \|[^|]*\| \d+ -> (\d+) \| \d+ -> (\d+) \|", re
 LISTED = {name: (int(n), int(t)) for name, n, t in ROW.findall(DOCUMENT.read_text("utf-8"))}
 """Numbers of nodes and of Transposes per model that the document states."""
 
+
+MORE_BEFORE_KERAS_3_15 = {"masked-gru": 1}
+"""Nodes beyond the document's: Masking multiplied by a mask that it cast, in place of a Where."""
 
 QUICK = {"tf1-detector", "wide-unpool", "tdnn"}
 """The fastest detectors and the fastest recognizer, which run in every `make test`."""
@@ -38,6 +42,8 @@ def test_family(family: Family, tmp_path: Path) -> None:
     if family.role == "detector":
         assert result.converted.ops["Transpose"] == family.transposes
     ops, (nodes, transposes) = result.converted.ops, LISTED[family.name]
+    if tuple(map(int, version("keras").split(".")[:2])) < (3, 15):
+        nodes += MORE_BEFORE_KERAS_3_15.get(family.name, 0)
     assert ops.total() <= nodes, "more than docs/zoo.md states"
     assert ops["Transpose"] <= transposes, "more than docs/zoo.md states"
     assert ops["Loop"] == family.loops

@@ -61,6 +61,7 @@ def master() -> Any:
         x = norms[0](x + own(x, x, use_causal_mask=True))
         x = norms[1](x + other(x, memory))
         scores.append(classify(x[:, -1]))
-        best = ops.cast(ops.argmax(scores[-1], -1, keepdims=True), "int32")
+        # Without keepdims, because Keras before 3.14 states a wrong shape with it.
+        best = ops.expand_dims(ops.cast(ops.argmax(scores[-1], -1), "int32"), -1)
         text = ops.concatenate([text, best], 1)
     return with_random_weights(keras.Model(image, ops.stack(scores, 1)))
