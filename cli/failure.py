@@ -16,6 +16,8 @@ from ..errors import OcrTrtError
 from .interruption import MESSAGE, Interrupted
 from .printing import one_line
 
+_DISPLAY = ("--json", "--quiet", "-q", "--verbose", "-v")
+"""Options of every command, which are often written in front of it."""
 _EXTRAS = {
     **dict.fromkeys(("h5py", "keras", "onnxscript", "tensorflow", "tf2onnx"), "tf"),
     **dict.fromkeys(("polygraphy", "tensorrt_rtx"), "rtx"),
@@ -111,7 +113,10 @@ def _usage_failure(error: Any) -> Failure:
     text = error.message if hasattr(error, "possibilities") else error.format_message()
     # Remove pydantic's prefix, and typer's suggestion, which ours replaces.
     text = text.replace("Value error, ", "").split(". Did you mean")[0].rstrip(".")
-    if close := _close_names(error):
+    option = getattr(error, "option_name", None)
+    if option in _DISPLAY and error.ctx is not None and error.ctx.parent is None:
+        text += f". It comes after the command: ocr-trt COMMAND {option}"
+    elif close := _close_names(error):
         text += f". Did you mean {' or '.join(close)}?"
     command = error.ctx.command_path if error.ctx is not None else "ocr-trt"
     return Failure(type="UsageError", message=one_line(text), code=2, hint=f"See: {command} --help")

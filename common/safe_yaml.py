@@ -89,7 +89,9 @@ def load_yaml(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        # PyYAML names a text that does not come from a file.
+        message = str(error).replace(' in "<unicode string>",', " in")
+        raise ValueError(" ".join(message.split())) from None
 
 
 def dump_yaml(data: Any) -> str:

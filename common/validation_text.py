@@ -31,6 +31,11 @@ def explained(
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = f"unknown key{_suggestion(item['loc'], models, inner)}"
+        elif item["type"] == "string_pattern_mismatch" and item["loc"][-1] == "name":
+            message = (
+                f"{reprlib.repr(item['input'])} cannot be a name; expected 1 to 64 letters, digits "
+                "and the characters . _ -, the first a letter or digit"
+            )
         elif item["type"] not in ("missing", "value_error"):
             # The value is untrusted and may be long; reprlib shortens it.
             message += f", got {reprlib.repr(item['input'])}{_similar(item)}"

@@ -94,7 +94,7 @@ def fitting_shape(
     reason = unfit_reason(settings.size, multiples)
     if reason and is_given:
         raise SpecError(f"{spec.source.path}: {reason}")
-    reporter.note(f"input.shape: {_rule(multiples)}; so runs at several sizes show")
+    reporter.note(f"input.shape: {_rule(multiples)}, as runs at several sizes show")
     batch, channels = settings.shape[0], settings.channels
     if settings.layout == "NHWC":
         return batch, height, width, channels

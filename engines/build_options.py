@@ -92,12 +92,14 @@ def _unknown(name: str, targets: Sequence[Backend]) -> str:
     """Return why no target accepts an option, and which options there are."""
     # Targets that were not requested, but have the option.
     others = [other for other in target_names() if name in backend(other).option_names]
-    requested = ", ".join(target.name for target in targets)
+    requested, is_one = " and ".join(target.name for target in targets), len(targets) == 1
     if others:
-        return f"{requested} has no such option; leave it out, or add --target {others[0]}"
+        verb = "has" if is_one else "have"
+        return f"{requested} {verb} no such option; leave it out, or add --target {others[0]}"
     known = {option for target in targets for option in target.option_names}
     if not known:
-        return f"there is no such option, and {requested} accepts no options; leave it out"
+        verb = "accepts" if is_one else "accept"
+        return f"there is no such option, and {requested} {verb} no options; leave it out"
     return f"{unknown('option', name, sorted(known))} (options of {requested})"
 
 

@@ -75,6 +75,7 @@ def test_choices_are_those_of_the_libraries() -> None:
         (["build", "x.yaml", "--method", "minimax"], ["minimax", "Did you mean minmax?"]),
         (["build", "x.yaml", "--target", "cuda"], ["cuda", "'openvino'", "'tensorrt-rtx'"]),
         (["build"], ["Missing argument"]),
+        (["--json", "doctor"], ["--json", "after the command: ocr-trt COMMAND --json"]),
         (["bench", "x", "--duration", "0"], ["--duration"]),
     ],
 )

@@ -56,7 +56,7 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
     [
         (LAUGHS, "aliases are not allowed"),
         (MERGES, "aliases are not allowed"),
-        ("a: 1\nb: 2\na: 3", "duplicate key 'a'"),
+        ("a: 1\nb: 2\na: 3", "duplicate key 'a' in line 3"),
         ("a: [1", "expected"),
         ("[" * 100_000, "nested more than 20 levels"),
         ("a: !!python/object/apply:os.getcwd []", "tags are not allowed"),
