@@ -114,7 +114,7 @@ def test_build_refuses_a_spec_that_contradicts_its_model(
         (["--precision", "fp32", "--output", "/proc/nothing"], ["cannot be written"]),
         (["--precision", "fp32", "--data", "nothing"], ["nothing: no such folder"]),
         (["--precision", "fp32", "--option", "workspace=512"], ["add --target tensorrt"]),
-        (["--precision", "fp32", "-O", "plugins=yes"], ["openvino has no such option"]),
+        (["--precision", "fp32", "-O", "plugins=yes"], ["openvino have no such option"]),
         (["--precision", "fp32", "-O", "plugins"], ["expected NAME=VALUE"]),
         (["--precision", "fp32", "--output", "x" * 300 + "/y"], ["File name too long"]),
     ],
