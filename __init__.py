@@ -10,8 +10,9 @@ TOTAL 12.50 [16.0, 16.0]
 THANK YOU [16.0, 64.0]
 
 Threads: any number of threads may use one reader at the same time, and get the results that one
-thread would get. A server opens it with ``mode="throughput"``. After a fork, each process opens its
-own reader.
+thread would get. In a server, open the reader with ``mode="throughput"``. After a fork, open a
+reader in each process. If one thread closes the reader, the reads of other threads that have begun
+end normally; reads that wait, and later ones, raise :class:`ClosedError`.
 
 asyncio: ``await reader.aread(image)`` does not block the event loop. A read that is cancelled, for
 example by ``asyncio.wait_for``, ends early.

@@ -38,7 +38,7 @@ class Reader:
 
     An image may be a path, the content of a file as bytes, a file object in binary mode, an
     :class:`ImageFile`, a Pillow image, or a NumPy array uint8: (H, W) gray, (H, W, 3), or (H, W, 4)
-    with alpha. Do not change an array before its result is there.
+    with alpha. Do not change an array while it is read.
 
     Args:
         detector: a detector engine.
@@ -46,7 +46,7 @@ class Reader:
         settings: how images are read.
         classifier: a classifier engine, which finds lines that are turned.
         parallel_lines: read the lines of an image on all streams of the recognizer at once.
-        reopen: what unpickling calls to open an equal reader; without it, a reader is not pickled.
+        reopen: what unpickling calls to open an equal reader; None: pickling raises TypeError.
 
     Raises (by all methods that read):
         InputFileError: a file cannot be read or decoded, or the image is too small or too large.
