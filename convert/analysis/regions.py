@@ -23,6 +23,9 @@ from ..outcome import Outcome, Skip
 Feeds = dict[str, npt.NDArray]
 Meaning = TypeVar("Meaning")
 
+_ONE_THREAD = 1 << 16
+"""The most numbers at the inputs of a region that runs in one thread."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
@@ -145,8 +148,10 @@ def _info(value: ir.Value) -> onnx.ValueInfoProto:
 
 def evaluate(proto: onnx.ModelProto, feeds: Feeds) -> npt.NDArray | None:
     """Run a one-output model in onnxruntime, without optimizations; None if it cannot run."""
+    # A graph has thousands of regions, and starting threads takes longer than a small one runs.
+    threads = 1 if sum(array.size for array in feeds.values()) <= _ONE_THREAD else 0
     try:
-        return np.asarray(onnx_session(proto, optimize=False).run(None, feeds)[0])
+        return np.asarray(onnx_session(proto, threads=threads, optimize=False).run(None, feeds)[0])
     except Exception:  # onnxruntime has no common base class; a region that cannot run is no match
         return None
 
