@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..errors import ClosedError
+
+_AT_EXIT = 10.0
+"""Seconds that the end of the interpreter waits for calls of daemon threads."""
 
 
 class OpenState:
@@ -25,7 +29,7 @@ class OpenState:
         self._calls = 0
         self._deferred: Callable[[], None] | None = None  # for the end of the last call
         self._releasing: int | None = None  # the thread that calls `release`
-        self._is_released = False
+        self._is_released = self._is_exiting = False
         self.is_closed = False
         """Whether :meth:`close` was called."""
 
@@ -87,8 +91,25 @@ class OpenState:
             ClosedError: as :meth:`check`.
         """
         with self._state:
-            self.check()
-            self._calls += 1
+            if not self._is_exiting:
+                self.check()
+                self._calls += 1
+                return
+        while threading.current_thread().daemon:  # until the interpreter ends this thread
+            time.sleep(3600)
+        raise ClosedError(f"{self._name} cannot be used while the interpreter ends")
+
+    def exit(self) -> None:
+        """Wait for calls that run, because the interpreter ends; later ones do not begin.
+
+        Without this, the interpreter would end daemon threads in native code, which would abort
+        the process.
+        """
+        if self._is_of_another_process():
+            return
+        with self._state:
+            self._is_exiting = True
+            self._state.wait_for(lambda: self._calls == 0, _AT_EXIT)
 
     def end(self) -> None:
         """End a call that :meth:`begin` counted."""

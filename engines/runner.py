@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import finalize
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +60,7 @@ class Runner(ABC):
         """(C, H, W) of one image."""
         self.max_batch = max_batch
         self._open = OpenState(label)
+        finalize(self, self._open.exit)  # also if the interpreter ends before `close`
         self._pool: ThreadPoolExecutor | None = None
         # ``submit`` creates the pool, because most callers never use it; ``_starting`` guards it.
         self._free, self._starting = FairSemaphore(1), Lock()

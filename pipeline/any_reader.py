@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from threading import Event, Lock
 from typing import Any, Literal, TypeAlias, overload
+from weakref import finalize
 
 from ..common.open_state import OpenState
 from ..engines.engine import Engine
@@ -72,8 +73,9 @@ class Reader:
         )
         self._budget = image_budget()
         self._open = OpenState("the reader", "open another one with open_reader")
-        self._pool: ThreadPoolExecutor | None = None
-        self._starting = Lock()  # guards the pool, which the first call of ``aread`` creates
+        finalize(self, self._open.exit)  # if the interpreter ends before `close`
+        self._pool: ThreadPoolExecutor | None = None  # created by the first call of ``aread``
+        self._starting = Lock()
 
     @property
     def workers(self) -> int:
@@ -250,23 +252,21 @@ class Reader:
             return self._read(image, channels, page, watch)
 
         try:
-            with self._open.in_use():  # so that the pool is not shut down in between
-                reading = self._threads().submit(work)
-            return await asyncio.wrap_future(reading)
+            return await asyncio.wrap_future(self._submit(work))
         finally:
             is_cancelled.set()
 
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._starting:
+    def _submit(self, work: Callable[[], ReadResult]) -> Future[ReadResult]:
+        with self._open.in_use(), self._starting:  # so that the pool is not shut down in between
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ocr-trt")
-            return self._pool
+            return self._pool.submit(work)
 
     def close(self) -> None:
         """Wait for reads that have begun, and free the memory of the engines.
 
-        Reads that wait, and later ones, raise ClosedError. A second call does nothing. In a thread
-        that is reading, such as in a signal handler, that read frees the memory when it ends.
+        Reads that wait, and later ones, raise ClosedError. A second call does nothing. If the
+        thread itself is reading, as in a signal handler, that read frees the memory when it ends.
         """
         self._open.close(self._release)
 
@@ -290,8 +290,8 @@ class Reader:
         await asyncio.to_thread(self.close)  # the event loop continues while reads end
 
     def __repr__(self) -> str:
-        labels = ", ".join(repr(engine.label) for engine in self._reader.engines)
-        return f"<{'closed ' * self.is_closed}Reader of {labels}>"
+        labels = (repr(engine.label) for engine in self._reader.engines)
+        return f"<{'closed ' * self.is_closed}Reader of {', '.join(labels)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reopen is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -190,3 +192,32 @@ def test_batches_are_closed_while_threads_add_lines() -> None:
             batches.close()
             batches.close()
             assert all(each.result(60) % 3 == 0 for each in adding)
+
+
+EXIT = """
+import sys, threading, time
+import numpy as np
+import ocr_trt
+reader, begun = ocr_trt.open_reader(sys.argv[1], sys.argv[2], mode=sys.argv[3]), threading.Event()
+
+def read():
+    while True:
+        reader.read(np.zeros((64, 64, 3), np.uint8))
+        begun.set()
+
+for _ in range(3):
+    threading.Thread(target=read, daemon=True).start()
+assert begun.wait(60)
+print("end")
+"""
+
+
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_interpreter_ends_while_daemon_threads_read(
+    mode: str, detector_bundle: Path, recognizer_bundle: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT, detector_bundle, recognizer_bundle, mode],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
