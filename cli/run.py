@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..engines.engine import Engine
     from ..ocr.image import ImageFile
     from ..pipeline.read_result import ReadResult
+    from ..pipeline.reader import OcrReader, ReadSettings
     from .page_worker import PageWorker
 
 _SOME_FAILED = 3
@@ -126,33 +127,19 @@ def run(
     from ..engines.bundle import load_bundle
     from ..ocr.image_source import name_of
     from ..pipeline.image_memory import image_budget
-    from ..pipeline.parallel_lines import recognize_in_parallel, recognizer_of_lines
-    from ..pipeline.reader import OcrReader, ReadSettings
-    from ..pipeline.stages import recognize
+    from ..pipeline.reader import ReadSettings
     from .page_worker import Drawings, PageWorker
 
     sources = sources_of(images, dpi, recursive, display)
-    finder, turner = (
+    bundles = [
         None if path is None else load_bundle(path, is_trusted=trust)
-        for path in (detector, classifier)
-    )
-    reading_bundle = load_bundle(recognizer, is_trusted=trust)
+        for path in (detector, recognizer, classifier)
+    ]
     drawings = None
     if draw is not None:
         check_writable(draw)
         drawings = Drawings(draw, (name_of(source) or "" for source in sources))
     with ExitStack() as stack:
-        detecting, turning = (
-            stack.enter_context(_engine(bundle, workers, threads, len(sources))) if bundle else None
-            for bundle in (finder, turner)
-        )
-        # One image at a time, with several lines: the recognizer reads those at once.
-        is_parallel = detecting is not None and 1 in (workers, len(sources))
-        reading = stack.enter_context(
-            recognizer_of_lines(reading_bundle, threads)
-            if is_parallel
-            else _engine(reading_bundle, workers, threads, len(sources))
-        )
         settings = ReadSettings(
             tiles=tiles.value,
             min_box_score=min_box_score,
@@ -160,13 +147,7 @@ def run(
             both_ways=both_ways,
             dpi=dpi,
         )
-        reader = OcrReader(
-            detecting,
-            reading,
-            settings,
-            recognize=recognize_in_parallel if is_parallel else recognize,
-            classifier=turning,
-        )
+        reader = _reader(bundles, settings, (workers, threads, len(sources)), stack)
         worker = PageWorker(reader=reader, budget=image_budget(memory << 20), drawings=drawings)
         # All workers share the engines, which have a stream for each of them.
         number = workers or reader.workers
@@ -180,6 +161,37 @@ def run(
     if failed:
         # A single file that cannot be read is an input that cannot be used.
         raise typer.Exit(_SOME_FAILED if read > 1 else 2)
+
+
+def _reader(
+    bundles: Sequence[Bundle | None],
+    settings: ReadSettings,
+    numbers: tuple[int, int, int],
+    stack: ExitStack,
+) -> OcrReader:
+    """Open a reader of the bundles of a detector, a recognizer and a classifier.
+
+    ``numbers``: workers, threads of each, and files.
+    """
+    from ..pipeline.parallel_lines import recognize_in_parallel, recognizer_of_lines
+    from ..pipeline.reader import OcrReader
+    from ..pipeline.stages import recognize
+
+    workers, threads, files = numbers
+    # One image at a time, with several lines: the recognizer reads those at once.
+    is_parallel = bundles[0] is not None and 1 in (workers, files)
+
+    def opened(bundle: Bundle | None) -> Engine | None:
+        if bundle is None:
+            return None
+        if is_parallel and bundle is bundles[1]:
+            return stack.enter_context(recognizer_of_lines(bundle, threads))
+        return stack.enter_context(_engine(bundle, workers, threads, files))
+
+    detector, recognizer, classifier = map(opened, bundles)
+    assert recognizer is not None
+    how = recognize_in_parallel if is_parallel else recognize
+    return OcrReader(detector, recognizer, settings, recognize=how, classifier=classifier)
 
 
 def _engine(bundle: Bundle, workers: int, threads: int, files: int) -> Engine:
