@@ -15,6 +15,13 @@ _QUIET = 4  # log only fatal messages; errors are raised as exceptions
 _PROVIDERS = ("CPUExecutionProvider",)
 _MATMUL_FUSION = "MatmulTransposeFusion"
 """onnxruntime's name of the rewrite MatMul(Transpose(x), w) -> FusedMatMul(x, w)."""
+_PAD_FUSION = "Pad_Fusion"
+"""onnxruntime's name of the rewrite MaxPool(Pad(x)) -> MaxPool<pads>(x), the same for Conv.
+
+Version 1.22 also applies it to zeros in front of a MaxPool, which are then left out of the maximum:
+wrong numbers where all of x is negative. Version 1.32 is right; those between were not tried.
+"""
+_RIGHT_PAD_FUSION = (1, 32)
 
 
 def onnx_session(
@@ -46,8 +53,10 @@ def onnx_session(
     # By default threads spin after a run and take processor time from whatever runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.disable_quant_qdq", "0" if int8_kernels else "1")
-    disabled = [_MATMUL_FUSION] if optimize and crashes_in_fusion(model) else None
-    settings = {"providers": _PROVIDERS, "disabled_optimizers": disabled}
+    disabled = [_MATMUL_FUSION] if optimize and crashes_in_fusion(model) else []
+    if tuple(map(int, ort.__version__.split(".")[:2])) < _RIGHT_PAD_FUSION:
+        disabled.append(_PAD_FUSION)
+    settings = {"providers": _PROVIDERS, "disabled_optimizers": disabled or None}
     if isinstance(model, onnx.ModelProto):
         if is_too_large(model):  # only a file can refer to external weights
             with as_file(model) as path:

@@ -57,3 +57,18 @@ def test_opens_a_graph_with_a_cast_between_transpose_and_matmul(
     x = np.arange(12).reshape(3, 1, 4).astype(np.float16)
     (expected,) = onnx_session(model, optimize=False).run(None, {"x": x})
     assert np.allclose(np.load(found), expected)
+
+
+def test_zeros_before_a_max_pool_count() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["" : 20]>
+        agraph (float[1,2,6,6] x) => (float[1,2,3,3] y)
+        <int64[8] pads = {0, 0, 1, 1, 0, 0, 1, 1}, float zero = {0}> {
+            p = Pad(x, pads, zero)
+            y = MaxPool <kernel_shape = [3, 3], strides = [2, 2]> (p)
+        }
+    """)
+    x = np.full((1, 2, 6, 6), -1, np.float32)
+    expected = onnx_session(model, optimize=False).run(None, {"x": x})[0]
+    assert expected[0, 0, 0, 0] == 0  # the zero of the border is larger than -1
+    np.testing.assert_array_equal(onnx_session(model).run(None, {"x": x})[0], expected)
