@@ -132,7 +132,8 @@ class CompressionSearch:
 
     def _measured(self, point: PathPoint) -> CompressionStop:
         trial = self.runner.measure(point.decisions)
-        judgement = judged(trial, self.job.spec.accuracy.max_loss)
+        is_final = self.job.request.precision == "fp32"
+        judgement = judged(trial, self.job.spec.accuracy.max_loss, is_final=is_final)
         return CompressionStop(point=point, trial=trial, judgement=judgement)
 
     def _plan(self) -> CompressionPlan:

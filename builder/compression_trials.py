@@ -79,10 +79,14 @@ def certain_loss(trial: CompressionTrial) -> float:
     return trial.interval.low
 
 
-def judged(trial: CompressionTrial, budget: float) -> Judgement:
-    """Judge a network by its points lost and by its agreement with the model."""
+def judged(trial: CompressionTrial, budget: float, *, is_final: bool = False) -> Judgement:
+    """Judge a network by its points lost and by its agreement with the model.
+
+    ``is_final``: the engine will compute in fp32 as the network does, so that it would be refused
+    for an estimated loss over the budget.
+    """
     verdict = verdict_of(
-        certain_loss(trial),
+        trial.metric.loss if is_final else certain_loss(trial),
         trial.interval,
         100 * (1 - trial.agreement),
         budget=budget,

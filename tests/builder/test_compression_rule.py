@@ -42,6 +42,9 @@ def test_rule_of_acceptance(
 ) -> None:
     judgement = judged(trial(lost, high, agreement), 0.5)
     assert (judgement.is_within, judgement.can_tell) == expected
+    # An engine in fp32 loses what its network loses, and must keep the budget by the estimate.
+    final = judged(trial(lost, high, agreement), 0.5, is_final=True)
+    assert final.is_within == (judgement.is_within and lost <= 0.5)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 20])
