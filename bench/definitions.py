@@ -62,13 +62,13 @@ LOAD = (
 )
 PIPELINE = (
     "Whole images: from the file to the text. One worker: the systems read each image in turn; a "
-    "recognizer with several streams reads lines of it at once, and its time includes preparing "
-    "and decoding them. Images per second are the number of images divided by the sum of their "
-    "median times; the time of a stage is the mean of its medians over the images. More workers: "
-    "images per second are those of the median pass over all images, with as many streams as "
-    "`ocr-trt optimize` found best, or one per core, and with two workers more than streams. "
-    "Speedup: images per second divided by those of one worker of the model. The first pass is "
-    "not counted.",
+    "recognizer with one plan for all widths reads several lines of it at once, and its time then "
+    "includes preparing and decoding them. Images per second are the number of images divided by "
+    "the sum of their median times; the time of a stage is the mean of its medians over the "
+    "images. More workers: images per second are those of the median pass over all images, with "
+    "as many streams as `ocr-trt optimize` found best, or one per core, and with two workers more "
+    "than streams. Speedup: images per second divided by those of one worker of the model. The "
+    "first pass is not counted.",
 )
 ROOFLINE = (
     "FLOPs: multiply-adds, counted as two, of Conv, ConvTranspose, MatMul, Gemm, Einsum, LSTM, GRU "

@@ -173,18 +173,24 @@ def _reader(
 
     ``numbers``: workers, threads of each, and files.
     """
-    from ..pipeline.parallel_lines import recognize_in_parallel, recognizer_of_lines
+    from ..pipeline.parallel_lines import (
+        reads_lines_in_parallel,
+        recognize_in_parallel,
+        recognizer_of_lines,
+    )
     from ..pipeline.reader import OcrReader
     from ..pipeline.stages import recognize
 
     workers, threads, files = numbers
+    finder, lines, _ = bundles
     # One image at a time, with several lines: the recognizer reads those at once.
-    is_parallel = bundles[0] is not None and 1 in (workers, files)
+    is_single = finder is not None and 1 in (workers, files)
+    is_parallel = is_single and lines is not None and reads_lines_in_parallel(lines)
 
     def opened(bundle: Bundle | None) -> Engine | None:
         if bundle is None:
             return None
-        if is_parallel and bundle is bundles[1]:
+        if is_parallel and bundle is lines:
             return stack.enter_context(recognizer_of_lines(bundle, threads))
         return stack.enter_context(_engine(bundle, workers, threads, files))
 

@@ -1,7 +1,7 @@
 """Measure how fast whole images are read, from the file to the text, and the time of each stage.
 
-* One worker: each image is read by every system in turn; a recognizer with several streams reads
-  lines of it at once. Throughput is the number of images
+* One worker: each image is read by every system in turn; a recognizer with one plan for all
+  widths reads several lines of it at once. Throughput is the number of images
   divided by the sum of their median times. The time of a stage is the mean, over the images, of
   its medians.
 * Several workers: the workers read all images in one pass, and the passes of the systems take
@@ -25,7 +25,11 @@ from ..engines.bundle import Bundle
 from ..engines.engine import Engine
 from ..ocr.dataset import ImagePage
 from ..pipeline.clock import StageClock
-from ..pipeline.parallel_lines import recognize_in_parallel, recognizer_of_lines
+from ..pipeline.parallel_lines import (
+    reads_lines_in_parallel,
+    recognize_in_parallel,
+    recognizer_of_lines,
+)
 from ..pipeline.reader import OcrReader
 from ..pipeline.text_lines import TextLine
 from ..pipeline.workers import in_order
@@ -61,7 +65,8 @@ class _OneWorker(ImageTimer):
 
     def __init__(self, pipeline: Pipeline, stack: ExitStack) -> None:
         recognizer = pipeline.recognizer
-        if pipeline.bundles is not None:  # as ``open_reader`` opens it
+        if pipeline.bundles is not None and reads_lines_in_parallel(pipeline.bundles[1]):
+            # As ``open_reader`` opens it.
             recognizer = stack.enter_context(recognizer_of_lines(pipeline.bundles[1]))
         reader = OcrReader(pipeline.detector, recognizer, recognize=recognize_in_parallel)
 

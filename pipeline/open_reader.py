@@ -14,7 +14,7 @@ from ..engines.engine import Engine
 from ..engines.tuned import LARGEST_CHOICE, Mode
 from ..errors import UserError, unknown
 from .any_reader import Reader
-from .parallel_lines import recognizer_of_lines
+from .parallel_lines import reads_lines_in_parallel, recognizer_of_lines
 from .reader import ReadSettings
 
 _log = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ def open_reader(  # noqa: PLR0913  # one argument per setting
         recognizer: folder of the recognizer bundle.
         classifier: folder of a classifier bundle, which finds lines that are turned; None: lines
             are read as they are, apart from tall boxes, whose text may run down or up.
-        mode: ``latency``: one image at a time, in the shortest time: the recognizer reads several
-            of its lines at once; ``throughput``: several images at once, for a server or many
-            images. The numbers of streams and threads are those that
+        mode: ``latency``: one image at a time, in the shortest time: a recognizer with one plan for
+            all widths reads several of its lines at once; ``throughput``: several images at once,
+            for a server or many images. The numbers of streams and threads are those that
             ``ocr-trt optimize`` measured on this machine, if it was run.
         streams: how many batches each engine runs at once, in place of the mode's number.
         threads: CPU threads of each engine, in place of the mode's number.
@@ -107,9 +107,15 @@ class _Opening:
                 None if path is None else stack.enter_context(self._engine(path))
                 for path in (self.detector, self.classifier)
             )
+            bundle = load_bundle(self.recognizer, is_trusted=self.is_trusted)
             # Without a detector, an image is a single line.
             parallel = self.mode == "latency" and detector is not None and not self.streams
-            recognizer = stack.enter_context(self._recognizer(parallel=parallel))
+            parallel = parallel and reads_lines_in_parallel(bundle)
+            recognizer = stack.enter_context(
+                recognizer_of_lines(bundle, self.threads)
+                if parallel
+                else self._engine(self.recognizer)
+            )
             engines = (detector, recognizer, classifier)
             reader = Reader(
                 detector,
@@ -127,12 +133,6 @@ class _Opening:
                 _log.info("opened %s, %s", engine.label, self.mode)
             stack.pop_all()  # from here on, the reader closes the engines
         return reader
-
-    def _recognizer(self, *, parallel: bool) -> Engine:
-        if not parallel:
-            return self._engine(self.recognizer)
-        bundle = load_bundle(self.recognizer, is_trusted=self.is_trusted)
-        return recognizer_of_lines(bundle, self.threads)
 
     def _engine(self, path: Path) -> Engine:
         bundle = load_bundle(path, is_trusted=self.is_trusted)

@@ -1,7 +1,9 @@
 """Read the lines of one image on all streams of a recognizer at once.
 
-The ops of a recognizer are small: two lines on one thread each are done sooner than one after the
-other on two threads. Preparing and decoding lines runs in parallel, too.
+This is for recognizers with one plan for all widths: nearly each line has a width, and so a batch,
+of its own. Two such lines on one thread each are done sooner than one after the other on two
+threads, also because preparing and decoding them runs in parallel. Full batches, which a recognizer
+with few widths gets, are faster on all threads one after the other.
 """
 
 from __future__ import annotations
@@ -26,16 +28,21 @@ _MOST_STREAMS = 8
 """By default. Each stream needs memory of its own, and most images have few lines per width."""
 
 
+def reads_lines_in_parallel(bundle: Bundle) -> bool:
+    """Whether a recognizer has one plan for all its widths, and runs on the CPU."""
+    engines = bundle.manifest.engines
+    has_one_plan = len(engines) > len({entry.plan for entry in engines})
+    return has_one_plan and backend(bundle.manifest.target).runs_on_cpu
+
+
 def recognizer_of_lines(bundle: Bundle, threads: int = 0) -> Engine:
     """Open a recognizer with several streams, for :func:`recognize_in_parallel`.
 
     Args:
-        bundle: of a recognizer.
+        bundle: of a recognizer for which :func:`reads_lines_in_parallel`.
         threads: CPU threads of all streams together; 0: the numbers that ``ocr-trt optimize``
             measured for throughput, if it was run, or all cores.
     """
-    if not backend(bundle.manifest.target).runs_on_cpu:  # chooses its own number of streams
-        return Engine.from_bundle(bundle, mode="throughput", threads=threads)
     tuned = choice_for(bundle, "throughput")
     if not threads and tuned.threads:
         return Engine.from_bundle(bundle, mode="throughput")
@@ -50,8 +57,8 @@ def recognize_in_parallel(engine: Engine, lines: Sequence[Image], clock: Clock) 
     """
     spec = spec_of(engine, RecognizerSpec)
     parts = Parts.of_sizes([line.shape[:2] for line in lines], spec)
-    streams = engine.runner(parts.sizes[0]).streams if lines else 1
-    if streams == 1:
+    runner = engine.runner(parts.sizes[0]) if lines else None
+    if runner is None or runner.streams == 1 or runner.plan is None:
         return recognize(engine, lines, clock)
     with clock("fit"):
         images = parts.cut(lines, spec)
@@ -69,7 +76,7 @@ def recognize_in_parallel(engine: Engine, lines: Sequence[Image], clock: Clock) 
             results.update(zip(first, read(size, first), strict=True))
         # The widest first, so that no stream has a long batch left when the others are done.
         pieces = [piece for batch in reversed(todo) for piece in _pieces(engine, *batch)]
-        threads = range(min(len(pieces), streams) or 1)
+        threads = range(min(len(pieces), runner.streams) or 1)
         outputs = in_order(lambda _, piece: read(*piece), threads, pieces)
         for (_, batch), output in zip(pieces, outputs, strict=True):
             results.update(zip(batch, output, strict=True))

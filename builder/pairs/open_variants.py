@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...engines.bundle import Bundle
 from ...engines.engine import Engine
-from ...pipeline.parallel_lines import recognizer_of_lines
+from ...pipeline.parallel_lines import reads_lines_in_parallel, recognizer_of_lines
 from .built_variants import BuiltVariant
 from .variants import Variant
 
@@ -40,8 +40,8 @@ def open_variants(built: Sequence[BuiltVariant], stack: ExitStack) -> list[OpenV
 
 def _engine(bundle: Bundle) -> Engine:
     """Open a bundle as ``open_reader`` does for one image at a time."""
-    is_recognizer = bundle.spec.role == "recognizer"
-    return recognizer_of_lines(bundle) if is_recognizer else Engine.from_bundle(bundle)
+    parallel = bundle.spec.role == "recognizer" and reads_lines_in_parallel(bundle)
+    return recognizer_of_lines(bundle) if parallel else Engine.from_bundle(bundle)
 
 
 def exact_of(variants: Sequence[OpenVariant]) -> OpenVariant:

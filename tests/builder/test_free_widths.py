@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from ocr_trt import open_reader
 from ocr_trt.bench.layer_rooflines import _layer_times
 from ocr_trt.builder import convert as converting
 from ocr_trt.builder.build import build
@@ -48,9 +49,28 @@ def built(spec: RecognizerSpec, folder: Path, target: str, precision: str) -> Bu
     return load_bundle(result.folder)
 
 
+def check_lines_are_read_in_parallel(bundle: Bundle, detector: Path, images: Path) -> None:
+    files = sorted(images.glob("*.png"))
+    with open_reader(detector, bundle.folder, mode="throughput") as several:
+        expected = [several.read(file) for file in files]
+    for threads in (1, 3):
+        with open_reader(detector, bundle.folder, threads=threads) as reader:
+            streams = [engine.runner().streams for engine in reader._reader.engines]
+            assert streams == [1, threads]
+            assert reader.workers == 1, "one image at a time"
+            assert [reader.read(file) for file in files] == expected
+    with open_reader(detector, bundle.folder, streams=2, threads=2) as reader:
+        assert [engine.runner().streams for engine in reader._reader.engines] == [2, 2]
+
+
 @pytest.mark.parametrize(("target", "precision"), [("openvino", "int8"), ("onnxruntime", "fp32")])
 def test_one_plan_runs_at_every_multiple_of_the_step(
-    target: str, precision: str, spec: RecognizerSpec, tmp_path: Path
+    target: str,
+    precision: str,
+    spec: RecognizerSpec,
+    tmp_path: Path,
+    detector_bundle: Path,
+    shared_images: Path,
 ) -> None:
     bundle = built(spec, tmp_path, target, precision)
     assert isinstance(bundle.spec, RecognizerSpec)
@@ -59,6 +79,7 @@ def test_one_plan_runs_at_every_multiple_of_the_step(
         f"plan_any{'.xml' if target == 'openvino' else '.onnx'}"
     }
     assert len(list(bundle.folder.glob("*.onnx"))) <= 2
+    check_lines_are_read_in_parallel(bundle, detector_bundle, shared_images)
     graphs = quantized_graphs(bundle)
     with Engine.from_bundle(bundle) as engine:
         for size in engine.sizes:

@@ -89,6 +89,7 @@ def test_several_workers_are_timed_if_an_engine_has_several_streams(
 
     monkeypatch.setattr(module.Engine, "from_bundle", open_again)
     monkeypatch.setattr(module, "recognizer_of_lines", lambda bundle: open_again(bundle, "lines"))
+    monkeypatch.setattr(module, "reads_lines_in_parallel", lambda bundle: True)
     finder, reader = pair(0.03, 0.015)
     pipeline = Pipeline(detector=finder, recognizer=reader, bundles=("finder", "reader"))
     ((one, four),) = pipeline_speeds([pipeline], files, 0.05, SilentReporter())

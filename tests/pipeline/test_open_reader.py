@@ -300,22 +300,6 @@ def test_reader_of_bundles_reads_files_and_survives_pickling(
         open_reader(recognizer_bundle, detector_bundle)
 
 
-def test_one_image_at_a_time_uses_all_streams_of_the_recognizer(
-    detector_bundle: Path, recognizer_bundle: Path, shared_images: Path
-) -> None:
-    files = sorted(shared_images.glob("*.png"))
-    with open_reader(detector_bundle, recognizer_bundle, mode="throughput") as several:
-        expected = [several.read(file) for file in files]
-    for threads in (1, 3):
-        with open_reader(detector_bundle, recognizer_bundle, threads=threads) as reader:
-            assert [engine.runner().streams for engine in reader._reader.engines] == [1, threads]
-            assert reader.workers == 1
-            assert [reader.read(file) for file in files] == expected
-    with open_reader(detector_bundle, recognizer_bundle, streams=2, threads=2) as reader:
-        assert [engine.runner().streams for engine in reader._reader.engines] == [2, 2]
-        assert reader.workers == 4
-
-
 def test_only_readers_of_bundles_can_be_pickled(reader: Reader) -> None:
     with pytest.raises(TypeError, match="open_reader"):
         pickle.dumps(reader)

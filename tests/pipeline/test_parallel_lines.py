@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ocr_trt.common.input_size import InputSize
+from ocr_trt.engines.engine import Engine
 from ocr_trt.engines.runner import FreePlan, Runner
 from ocr_trt.pipeline.clock import StageClock, untimed
 from ocr_trt.pipeline.parallel_lines import recognize_in_parallel
@@ -16,6 +17,19 @@ from tests.pipeline.functions import brightness_as_letter, engine, recognizer_sp
 from tests.pipeline.test_pipeline import lines_of
 
 SIZES = (InputSize(8, 16), InputSize(8, 32), InputSize(8, 64))
+
+
+class _Plan(FreePlan):
+    def runner(self, size: InputSize, *, label: str, max_batch: int) -> Runner:
+        raise NotImplementedError
+
+
+def with_streams(recognizer: Engine, streams: int) -> None:
+    """Let the runners of an engine have several streams of one plan."""
+    plan = _Plan()
+    for size in SIZES:
+        runner = recognizer.runner(size)
+        runner.streams, runner.plan = streams, plan
 
 
 def random_lines(seed: int, count: int = 40) -> list[np.ndarray]:
@@ -29,8 +43,7 @@ def random_lines(seed: int, count: int = 40) -> list[np.ndarray]:
 def test_readings_and_batches_are_those_of_one_stream(streams: int, seed: int) -> None:
     alone, alone_runners = engine(recognizer_spec(), brightness_as_letter)
     parallel, runners = engine(recognizer_spec(), brightness_as_letter)
-    for size in SIZES:
-        parallel.runner(size).streams = streams
+    with_streams(parallel, streams)
     lines = random_lines(seed)
     assert recognize_in_parallel(parallel, lines, untimed) == recognize(alone, lines)
     for size in SIZES:
@@ -46,8 +59,7 @@ def test_batches_run_at_the_same_time() -> None:
         return brightness_as_letter(feed)
 
     recognizer, _ = engine(recognizer_spec(), waiting)
-    for size in SIZES:
-        recognizer.runner(size).streams = 2
+    with_streams(recognizer, 2)
     lines = lines_of([10] * 8 + [30] * 8, [0, 100, 200, 0] * 4)  # four batches
     readings = recognize_in_parallel(recognizer, lines, untimed)
     assert "".join(reading.text for reading in readings) == "abca" * 4
@@ -60,15 +72,9 @@ def test_failure_of_a_batch_is_raised() -> None:
         return brightness_as_letter(feed)
 
     recognizer, _ = engine(recognizer_spec(), failing)
-    for size in SIZES:
-        recognizer.runner(size).streams = 3
+    with_streams(recognizer, 3)
     with pytest.raises(ValueError, match="no such batch"):
         recognize_in_parallel(recognizer, random_lines(2), untimed)
-
-
-class _Plan(FreePlan):
-    def runner(self, size: InputSize, *, label: str, max_batch: int) -> Runner:
-        raise NotImplementedError
 
 
 def test_the_first_batch_runs_alone_if_it_decides_the_size_of_the_others() -> None:
@@ -101,3 +107,22 @@ def test_no_lines_give_no_readings_and_time_counts_as_recognize() -> None:
     clock = StageClock()
     recognize_in_parallel(recognizer, random_lines(3), clock)
     assert clock.seconds["recognize"] > 0
+
+
+def test_full_batches_of_separate_plans_run_in_turns() -> None:
+    running, most = [0], [0]
+
+    def counted(feed: np.ndarray) -> np.ndarray:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        result = brightness_as_letter(feed)
+        running[0] -= 1
+        return result
+
+    recognizer, runners = engine(recognizer_spec(), counted)
+    with_streams(recognizer, 4)
+    for size in SIZES:
+        runners[size].plan = None
+    lines = random_lines(4)
+    assert recognize_in_parallel(recognizer, lines, untimed) == recognize(recognizer, lines)
+    assert most == [1]
