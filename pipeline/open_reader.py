@@ -117,6 +117,14 @@ class _Opening:
                 else self._engine(self.recognizer)
             )
             engines = (detector, recognizer, classifier)
+            for engine in engines:
+                if engine is None:
+                    continue
+                for size in engine.sizes:  # so that a wrong plan fails here
+                    engine.runner(size)
+                _log.info("opened %s, %s", engine.label, self.mode)
+            # After its runners: the end of the interpreter goes the other way, so that reads that
+            # have begun can still use them.
             reader = Reader(
                 detector,
                 recognizer,
@@ -125,12 +133,6 @@ class _Opening:
                 parallel_lines=parallel,
                 reopen=self.open,
             )
-            for engine in engines:
-                if engine is None:
-                    continue
-                for size in engine.sizes:  # so that a wrong plan fails here
-                    engine.runner(size)
-                _log.info("opened %s, %s", engine.label, self.mode)
             stack.pop_all()  # from here on, the reader closes the engines
         return reader
 

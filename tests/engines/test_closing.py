@@ -67,7 +67,7 @@ def check_closing(
         for number in range(times):
             own = opened()
             running = [threads.submit(until_closed, partial(call, own), expected) for _ in range(4)]
-            time.sleep(0.001 * (number % 4))
+            time.sleep(0.01 * (number % 4))
             own.close()
             results += sum(each.result(60) for each in running)
             with pytest.raises(ClosedError, match="is closed"):

@@ -90,7 +90,7 @@ def check_closing(opened: Callable[[], Reader], read: Callable, times: int) -> N
         for number in range(times):
             reader = opened()
             reading = [threads.submit(results_until_closed, read, reader) for _ in range(3)]
-            time.sleep(0.002 * (number % 8))
+            time.sleep(0.02 * (number % 4))  # from before the first read to after it
             closing = [threads.submit(reader.close) for _ in range(2)]
             for each in closing:
                 each.result(60)
